@@ -1,0 +1,46 @@
+# The developer's interface. A stamp in the virtual environment says that its set-up is done; it is
+# done again when setup.cfg or pyproject.toml changes.
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?=
+
+py := $(VENV)/bin/python
+pip_install := $(py) -m pip install --quiet --disable-pip-version-check
+input := {"start": "2026-01-01", "end": "2026-01-07"}
+
+.PHONY: run test check bench clean
+
+run: $(VENV)/.ready-flows  ## 7 days x 250 countries on 16 processes
+	$(py) -m garcon.pool flows.metrics --procs 16 --engine local --input '$(input)'
+
+test: $(VENV)/.ready-test  ## the whole suite
+	$(py) -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.ready-dev  ## format, lint, types, pure tests
+	$(py) -m ruff format --check .
+	$(py) -m ruff check .
+	$(py) -m mypy
+	$(py) -m pytest -q tests/unit
+
+bench: $(VENV)/.ready-test  ## the figures of docs/, on a quiet machine
+	set -e; for one in benchmarks/[!_]*.py; do echo "== $$one"; $(py) "$$one"; done
+
+clean:  ## forget the virtual environment
+	rm -rf $(VENV)
+
+$(VENV)/.made:
+	@echo "making the virtual environment $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@# An editable install from pyproject.toml needs pip 21.3; early Python 3.10 brings 21.2.
+	@$(pip_install) 'pip >= 22'
+	@touch $@
+
+$(VENV)/.ready-flows: extras := flows
+$(VENV)/.ready-test: extras := flows,test
+$(VENV)/.ready-dev: extras := flows,test,dev
+
+$(VENV)/.ready-%: $(VENV)/.made setup.cfg pyproject.toml
+	@echo "installing garcon[$(extras)] into $(VENV)"
+	@$(pip_install) --editable '.[$(extras)]'
+	@touch $@
