@@ -1,0 +1,297 @@
+"""Frames: how the supervisor, the zygote and the children talk over their socketpairs.
+
+A frame is two big-endian u32 words (bytes that follow the first word; bytes of the head), a JSON
+head that holds at least `kind`, and a body of bytes that nobody on the way looks into. Three ends
+speak it: `Channel` (blocking, children), `FrameStream` (asyncio, supervisor) and the bare `Parser`
+(whatever has bytes). What a frame means is the business of the rooms that send it.
+Law: a peer that is stopped, torn or hostile costs a `FrameError` within a deadline, never a hang
+of the loop and never more memory than `FRAME_MAX`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import select
+import socket
+import struct
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from garcon.errors import GarconError
+
+#: Bytes of a whole frame, its first word left out. The largest honest one is a page of history
+#: (1,000 events of up to 32 kB each would not fit a response of SWF's either way).
+FRAME_MAX = 16 * 1024 * 1024
+
+#: How long the supervisor waits for a child to take what was sent, seconds.
+SEND_TIMEOUT_S = 10.0
+
+_WORDS = struct.Struct(">II")
+_READ_BYTES = 256 * 1024
+_UNTAKEN_MAX = 64 * 1024  # bytes; asyncio's own high-water mark, above which drain() waits
+
+
+class FrameError(GarconError):
+    """The peer broke off inside a frame, sent what is none, or does not take what is sent."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One message.
+
+    Attributes:
+        kind: its name, such as `run` or `done`.
+        head: the JSON head, `kind` included.
+        body: payload as sent.
+    """
+
+    kind: str
+    head: Mapping[str, Any] = field(default_factory=dict)
+    body: bytes = b""
+
+
+def encode(kind: str, body: bytes = b"", /, **head: Any) -> bytes:
+    """Return the bytes of one frame.
+
+    Raises:
+        FrameError: it would be larger than `FRAME_MAX`.
+    """
+    text = json.dumps({"kind": kind, **head}, ensure_ascii=False, separators=(",", ":")).encode()
+    total = 4 + len(text) + len(body)
+    if total > FRAME_MAX:
+        raise FrameError(f"a frame {kind!r} of {total} bytes is over the bound of {FRAME_MAX}")
+    return b"".join((_WORDS.pack(total, len(text)), text, body))
+
+
+def decode(head_bytes: bytes, body: bytes) -> Frame:
+    """Return the frame of these two parts.
+
+    Raises:
+        FrameError: the head is no JSON object with a `kind`.
+    """
+    try:
+        head = json.loads(head_bytes)
+        kind = head["kind"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise FrameError(f"a frame's head is not readable: {head_bytes[:80]!r}") from error
+    return Frame(str(kind), head, body)
+
+
+def measure(words: bytes) -> tuple[int, int]:
+    """Return the lengths of head and body that a frame's first eight bytes announce.
+
+    Raises:
+        FrameError: they are impossible or over the bound.
+    """
+    total, head_length = _WORDS.unpack(words)
+    body_length = total - 4 - head_length
+    if total > FRAME_MAX or body_length < 0:
+        raise FrameError(f"a frame announces {total} bytes, {head_length} of them its head")
+    return head_length, body_length
+
+
+class Parser:
+    """Frames out of bytes that come in any portions."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    @property
+    def is_between_frames(self) -> bool:
+        """Whether everything fed so far has been taken as whole frames."""
+        return not self._buffer
+
+    def feed(self, data: bytes) -> None:
+        """Add what was received."""
+        self._buffer += data
+
+    def take(self) -> Frame | None:
+        """Return the next whole frame, None where more bytes are needed.
+
+        Raises:
+            FrameError: the bytes are no frame.
+        """
+        if len(self._buffer) < _WORDS.size:
+            return None
+        head_length, body_length = measure(bytes(self._buffer[: _WORDS.size]))
+        start, end = _WORDS.size + head_length, _WORDS.size + head_length + body_length
+        if len(self._buffer) < end:
+            return None
+        frame = decode(bytes(self._buffer[_WORDS.size : start]), bytes(self._buffer[start:end]))
+        del self._buffer[:end]
+        return frame
+
+
+class Channel:
+    """A child's end of its socketpair: blocking, without threads of its own.
+
+    Several threads may send; one at a time may receive.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(True)
+        self._socket = sock
+        self._parser = Parser()
+        self._send_lock = threading.Lock()
+        self._receive_lock = threading.Lock()
+        self._ended = False
+
+    def send(self, kind: str, body: bytes = b"", /, **head: Any) -> None:
+        """Send one frame whole.
+
+        Raises:
+            FrameError: it is too large, or the peer is gone.
+        """
+        data = encode(kind, body, **head)
+        try:
+            with self._send_lock:
+                self._socket.sendall(data)
+        except OSError as error:
+            raise FrameError(f"the peer is gone: {error}") from error
+
+    def receive(self) -> Frame | None:
+        """Wait for the next frame; None when the peer has closed between frames.
+
+        Raises:
+            FrameError: the peer broke off inside a frame, or sent what is none.
+        """
+        with self._receive_lock:
+            while True:
+                frame = self._parser.take()
+                if frame is not None or not self._fill():
+                    return frame
+
+    def receive_now(self) -> Frame | None:
+        """Return a frame that is here already, None where there is none; never waits.
+
+        `ended` tells an end of the stream from a mere nothing.
+        """
+        with self._receive_lock:
+            while True:
+                frame = self._parser.take()
+                if frame is not None or self._ended:
+                    return frame
+                if not select.select([self._socket], [], [], 0)[0] or not self._fill():
+                    return None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the peer is known to have closed its end."""
+        return self._ended
+
+    def close(self) -> None:
+        """Close the socket; the peer sees the end."""
+        self._socket.close()
+
+    def _fill(self) -> bool:
+        """Read once; False at the end of the stream."""
+        try:
+            data = self._socket.recv(_READ_BYTES)
+        except ConnectionError:
+            data = b""
+        if data:
+            self._parser.feed(data)
+            return True
+        self._ended = True
+        if not self._parser.is_between_frames:
+            raise FrameError("the peer broke off inside a frame")
+        return False
+
+
+async def read_frame(reader: asyncio.StreamReader) -> Frame | None:
+    """Return the next frame of `reader`, None when the peer has closed between frames.
+
+    Raises:
+        FrameError: the peer broke off inside a frame, or sent what is none.
+    """
+    words = await _read_exactly(reader, _WORDS.size)
+    if not words:
+        return None
+    head_length, body_length = measure(words)
+    data = await _read_exactly(reader, head_length + body_length)
+    if not data:
+        raise FrameError("the peer broke off inside a frame")
+    return decode(data[:head_length], data[head_length:])
+
+
+async def _read_exactly(reader: asyncio.StreamReader, count: int) -> bytes:
+    """Return `count` bytes, or none where the stream ends before the first of them."""
+    try:
+        return await reader.readexactly(count)
+    except asyncio.IncompleteReadError as error:
+        if error.partial:
+            raise FrameError("the peer broke off inside a frame") from error
+        return b""
+    except ConnectionError:
+        return b""
+
+
+class FrameStream:
+    """The supervisor's end of a child's socketpair."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        send_timeout_s: float = SEND_TIMEOUT_S,
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._send_timeout_s = send_timeout_s
+        self._drain_lock = asyncio.Lock()
+
+    @classmethod
+    async def open(
+        cls, sock: socket.socket, send_timeout_s: float = SEND_TIMEOUT_S
+    ) -> FrameStream:
+        """Return a stream over a connected socket, which it owns from then on."""
+        sock.setblocking(False)
+        reader, writer = await asyncio.open_unix_connection(sock=sock)
+        return cls(reader, writer, send_timeout_s)
+
+    async def send(self, kind: str, body: bytes = b"", /, **head: Any) -> None:
+        """Send one frame; waits, within the deadline, while the peer does not take it.
+
+        Raises:
+            FrameError: the frame is too large, the peer is gone, or it took nothing for
+                `send_timeout_s` seconds; the stream is of no use afterwards.
+        """
+        data = encode(kind, body, **head)
+        transport = self._writer.transport
+        waiting = transport.get_write_buffer_size()
+        if waiting + len(data) > FRAME_MAX:
+            raise FrameError(f"the peer leaves {waiting} bytes untaken")
+        if transport.is_closing():
+            raise FrameError("the peer is gone")
+        self._writer.write(data)
+        # What the kernel took at once needs no waiting: the usual case, kept free of a timer.
+        if transport.get_write_buffer_size() > _UNTAKEN_MAX:
+            await self._wait_taken()
+
+    async def _wait_taken(self) -> None:
+        try:
+            await asyncio.wait_for(self._drain(), self._send_timeout_s)
+        except asyncio.TimeoutError as error:
+            raise FrameError(f"the peer took nothing for {self._send_timeout_s} s") from error
+        except ConnectionError as error:
+            raise FrameError(f"the peer is gone: {error}") from error
+
+    async def _drain(self) -> None:
+        # One at a time: Python 3.10 fails an assertion when two wait for the same writer.
+        async with self._drain_lock:
+            await self._writer.drain()
+
+    async def receive(self) -> Frame | None:
+        """Return the next frame, None when the peer has closed between frames.
+
+        Raises:
+            FrameError: the peer broke off inside a frame, or sent what is none.
+        """
+        return await read_frame(self._reader)
+
+    def close(self) -> None:
+        """Close at once; what the peer has not taken is dropped."""
+        self._writer.transport.abort()
