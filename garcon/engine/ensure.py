@@ -28,6 +28,9 @@ from pathlib import Path
 
 from garcon.engine.address import EngineFiles, answers, read_address, take_lock
 
+#: What Python is asked to run; the tests of starting put a stand-in here.
+_ENGINE = ["-m", "garcon.engine"]
+
 #: Bound of one question to a running engine, seconds; a starter asks again until its own timeout.
 _ANSWER_S = 2.0
 _PAUSE_S = 0.01
@@ -94,7 +97,7 @@ def _answering_url(files: EngineFiles, timeout_s: float) -> str | None:
 def _command(db: Path, idle_exit_s: int, extra_args: Sequence[str]) -> list[str]:
     # Port 0: the engine itself takes its last port again where that is still free.
     options = ["--db", str(db), "--port", "0", "--idle-exit", str(idle_exit_s), *extra_args]
-    return [sys.executable, "-m", "garcon.engine", *options]
+    return [sys.executable, *_ENGINE, *options]
 
 
 class _Start:
