@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from hashlib import sha256
+from hashlib import sha1, sha256
 from typing import Any
 
 from garcon.errors import GarconError
 
 #: Characters of a key: SHA-256 cut to the length that garcon's ids have always had.
 KEY_LENGTH = 40
+
+#: Keys of garcon's own in a context; they never make two instances or inputs different.
+OWN_PREFIX = "garcon."
 
 #: Levels of nesting before a value counts as endless (it may contain itself).
 DEPTH_MAX = 100
@@ -52,10 +55,31 @@ def canonical_json(value: Any) -> str:
 def key_of(data: Mapping[str, Any]) -> str:
     """Return 40 hex digits that stand for the content of `data`, whatever its keys' order.
 
+    Keys that begin with `garcon.` do not count: they are garcon's notes, not the user's content.
+
     Raises:
         NotJsonError: like `canonical_json`.
     """
-    return sha256(canonical_json(dict(data)).encode()).hexdigest()[:KEY_LENGTH]
+    text = canonical_json(without_own(data))
+    return sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+
+
+def without_own(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `data` without the keys that are garcon's own."""
+    return {
+        key: value
+        for key, value in data.items()
+        if not (isinstance(key, str) and key.startswith(OWN_PREFIX))
+    }
+
+
+def legacy_key_of(data: Mapping[str, Any]) -> str:
+    """Return the key that garcon 1.1.1 made of `data`, for runs that began under it.
+
+    Its parts are joined as bare text, so `1` and `"1"` share a key: nothing new may use it.
+    """
+    parts = "".join(f"'{key}':'{value}';" for key, value in sorted(data.items()))
+    return sha1(parts.encode(), usedforsecurity=False).hexdigest()
 
 
 def _check(value: Any, path: str, depth: int) -> None:

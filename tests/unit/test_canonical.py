@@ -11,7 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from garcon.canonical import KEY_LENGTH, NotJsonError, canonical_json, key_of
+from garcon.canonical import KEY_LENGTH, NotJsonError, canonical_json, key_of, legacy_key_of
+
+#: SHA-1 of the text 'country':'DE';'n':'1'; with its quotes.
+LEGACY_DE_1 = "d63ea1810562b59dbf41ef4ec2c9bafb1ed4f2af"
 
 JSON = st.recursive(
     st.none()
@@ -21,6 +24,10 @@ JSON = st.recursive(
     | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=8,
+)
+
+CONTEXTS = st.dictionaries(
+    st.text().filter(lambda key: not key.startswith("garcon.")), JSON, max_size=4
 )
 
 
@@ -43,7 +50,7 @@ def test_the_text_reads_back_as_the_same_value(value: Any) -> None:
     assert json.loads(canonical_json(value)) == value
 
 
-@given(st.dictionaries(st.text(), JSON, max_size=4), st.dictionaries(st.text(), JSON, max_size=4))
+@given(CONTEXTS, CONTEXTS)
 def test_two_dicts_share_a_key_only_when_they_share_the_text(
     one: dict[str, Any], other: dict[str, Any]
 ) -> None:
@@ -80,6 +87,18 @@ def test_a_key_has_forty_hex_digits() -> None:
 def test_a_key_is_stable_over_releases() -> None:
     """An id in a running history must mean the same instance after an upgrade."""
     assert key_of({"country": "DE", "n": 1}) == "ed603d42dbef8d3dbaab8f063ad25775710ac623"
+
+
+def test_keys_of_garcon_itself_do_not_count() -> None:
+    """A resumed run has the ids of the first one, though its input says what it resumes."""
+    assert key_of({"day": 1, "garcon.resume": {"run_id": "r"}}) == key_of({"day": 1})
+    assert key_of({"day": 1, "garconic": 2}) != key_of({"day": 1})
+
+
+def test_the_old_key_is_kept_for_runs_that_began_under_it() -> None:
+    """A run of 1.1.1 knows its instances by SHA-1 of joined texts, collisions included."""
+    assert legacy_key_of({"n": 1, "country": "DE"}) == LEGACY_DE_1
+    assert legacy_key_of({"n": "1", "country": "DE"}) == LEGACY_DE_1
 
 
 def test_tuples_and_enums_count_as_what_they_hold() -> None:
