@@ -1,0 +1,1 @@
+"""Tests: unit (pure, fast), contract (real HTTP, SQLite, processes), acceptance (commands)."""

@@ -1,0 +1,1 @@
+"""One real neighbour each: SQLite, HTTP, a process."""
