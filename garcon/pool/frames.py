@@ -244,9 +244,7 @@ class FrameStream:
         self._drain_lock = asyncio.Lock()
 
     @classmethod
-    async def open(
-        cls, sock: socket.socket, send_timeout_s: float = SEND_TIMEOUT_S
-    ) -> FrameStream:
+    async def open(cls, sock: socket.socket, send_timeout_s: float = SEND_TIMEOUT_S) -> FrameStream:
         """Return a stream over a connected socket, which it owns from then on."""
         sock.setblocking(False)
         reader, writer = await asyncio.open_unix_connection(sock=sock)

@@ -1,401 +1,466 @@
 """Life of the pool's processes, as a pure function.
 
-A slot is a numbered place in the pool; processes come and go in it. Slots are forked by a zygote,
-which has a generation number: a reload starts the next generation and replaces the children of the
-last. `step` says what follows from what was seen; the supervisor performs it and tells the
-outcome as facts. It starts nothing, sends nothing and reads no clock.
-Law: every move of a slot stands in NEXT below; what is absent is illegal and raises.
+`step` says what follows from what was seen: which zygote to start, which slots to fork, drain or
+kill, and when it is over. The supervisor performs it and tells the outcome as facts. It starts
+nothing, sends nothing and reads no clock; the same facts at the same times lead to the same end.
+Law: a slot changes its state only through `_Step._move`, which looks the move up in `slots.NEXT`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from enum import Enum
-from typing import Union
-
-from garcon.errors import GarconError
-
-
-class ChildKind(str, Enum):
-    """What a child of the pool does."""
-
-    WORKER = "worker"
-    DECIDER = "decider"
-
-
-class State(str, Enum):
-    """Where a slot stands."""
-
-    EMPTY = "empty"  #: no process; the next may be due later
-    FORKING = "forking"  #: asked of the zygote, no pid yet
-    BOOTING = "booting"  #: it has a pid, but has not said that it is ready
-    UP = "up"  #: it takes work
-    DRAINING = "draining"  #: told to leave after what it has in hand
-    KILLING = "killing"  #: a signal is on its way, its exit not yet seen
-
-
-class Move(str, Enum):
-    """What can happen to a slot."""
-
-    FORK = "fork"
-    FORKED = "forked"
-    UNFORKED = "unforked"
-    BOOTED = "booted"
-    DRAIN = "drain"
-    KILL = "kill"
-    EXITED = "exited"
-
-
-NEXT: Mapping[tuple[State, Move], State] = {
-    (State.EMPTY, Move.FORK): State.FORKING,
-    (State.FORKING, Move.FORKED): State.BOOTING,
-    (State.FORKING, Move.UNFORKED): State.EMPTY,
-    (State.BOOTING, Move.BOOTED): State.UP,
-    (State.BOOTING, Move.DRAIN): State.DRAINING,
-    (State.BOOTING, Move.KILL): State.KILLING,
-    (State.BOOTING, Move.EXITED): State.EMPTY,
-    (State.UP, Move.DRAIN): State.DRAINING,
-    (State.UP, Move.KILL): State.KILLING,
-    (State.UP, Move.EXITED): State.EMPTY,
-    (State.DRAINING, Move.BOOTED): State.DRAINING,
-    (State.DRAINING, Move.KILL): State.KILLING,
-    (State.DRAINING, Move.EXITED): State.EMPTY,
-    (State.KILLING, Move.BOOTED): State.KILLING,
-    (State.KILLING, Move.EXITED): State.EMPTY,
-}
-
-#: States in which a process exists, or may exist.
-ALIVE = frozenset({State.FORKING, State.BOOTING, State.UP, State.DRAINING, State.KILLING})
-
-
-class ZygoteState(str, Enum):
-    """Where a zygote stands."""
-
-    STARTING = "starting"  #: started, the flow's description has not come
-    READY = "ready"  #: forks on request
-    RETIRING = "retiring"  #: a newer one is ready; ends with its last child
-
-
-class IllegalMove(GarconError):
-    """A slot was told to do what its state does not allow: a mistake of garcon's own."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """Bounds of the pool's life; all durations in seconds.
-
-    Attributes:
-        drain_timeout_s: from the first stop to the kill of who still works.
-        boot_timeout_s: from the fork to `ready`.
-        kill_timeout_s: how long a stop waits for the exit of who was killed.
-        boot_failures_max: boot failures in a row that end the pool.
-        steady_s: a process that lived as long as this died of its work, not of its start.
-        delay_first_s: delay of the second quick respawn; the first one has none.
-        delay_max_s: where doubling ends.
-    """
-
-    drain_timeout_s: float = 75.0
-    boot_timeout_s: float = 60.0
-    kill_timeout_s: float = 5.0
-    boot_failures_max: int = 5
-    steady_s: float = 10.0
-    delay_first_s: float = 0.5
-    delay_max_s: float = 30.0
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One place for a process.
-
-    Attributes:
-        number: its name for life, from 1.
-        kind: what its processes do.
-        state: where it stands.
-        since_s: when it came to this state.
-        generation: zygote of the present or last process.
-        pid: process, where one is known.
-        born_s: when that process was forked.
-        due_s: before this no new process is forked.
-        quick_deaths: deaths in a row that came within `Rules.steady_s` of the fork.
-        deadline_s: when a draining or terminated process gets SIGKILL; None for never.
-        unasked: whether its death would be an accident rather than garcon's own doing.
-    """
-
-    number: int
-    kind: ChildKind
-    state: State = State.EMPTY
-    since_s: float = 0.0
-    generation: int = 0
-    pid: int | None = None
-    born_s: float = 0.0
-    due_s: float = 0.0
-    quick_deaths: int = 0
-    deadline_s: float | None = None
-    unasked: bool = True
-
-
-@dataclass(frozen=True)
-class Zygote:
-    """One zygote: its state and since when."""
-
-    state: ZygoteState
-    since_s: float
-
-
-class Stop(str, Enum):
-    """How the pool is being stopped."""
-
-    NO = "no"
-    DRAIN = "drain"
-    NOW = "now"
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Everything that `step` knows.
-
-    Attributes:
-        rules: the bounds.
-        wanted: how many children of each kind there should be.
-        slots: by number.
-        zygotes: by generation; at most one is ready, at most one starting.
-        last_generation: the highest generation number given out.
-        zygote_due_s: before this no zygote is started.
-        zygote_deaths: quick deaths of zygotes in a row.
-        has_been_ready: whether a zygote has ever been ready.
-        boot_failures: in a row, over all slots and zygotes.
-        stop: whether the pool is being stopped, and how.
-        stop_deadline_s: when a stopping pool ends whatever is left.
-        killed_at_deadline: children that did not finish in the drain's time.
-        finished: whether `Finish` has been given out; nothing follows it.
-    """
-
-    rules: Rules = field(default_factory=Rules)
-    wanted: Mapping[ChildKind, int] = field(default_factory=dict)
-    slots: Mapping[int, Slot] = field(default_factory=dict)
-    zygotes: Mapping[int, Zygote] = field(default_factory=dict)
-    last_generation: int = 0
-    zygote_due_s: float = 0.0
-    zygote_deaths: int = 0
-    has_been_ready: bool = False
-    boot_failures: int = 0
-    stop: Stop = Stop.NO
-    stop_deadline_s: float | None = None
-    killed_at_deadline: int = 0
-    finished: bool = False
-
-    @classmethod
-    def of(cls, workers: int, deciders: int, rules: Rules | None = None) -> Pool:
-        """Return a pool in which nothing runs yet; the first `step` starts its zygote."""
-        wanted = {ChildKind.WORKER: workers, ChildKind.DECIDER: deciders}
-        return cls(rules=rules or Rules(), wanted=wanted)
-
-    @property
-    def ready_generation(self) -> int | None:
-        """Generation whose zygote forks, None where none does."""
-        return self._generation_in(ZygoteState.READY)
-
-    @property
-    def starting_generation(self) -> int | None:
-        """Generation whose zygote is on its way, None where none is."""
-        return self._generation_in(ZygoteState.STARTING)
-
-    def _generation_in(self, state: ZygoteState) -> int | None:
-        found = [number for number, zygote in self.zygotes.items() if zygote.state is state]
-        return max(found, default=None)
-
-
-# -- facts ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ZygoteReady:
-    """The zygote of this generation has sent the flow's description."""
-
-    generation: int
-
-
-@dataclass(frozen=True)
-class ZygoteGone:
-    """The zygote of this generation is no more, and with it all its children.
-
-    Attributes:
-        text: why, in one line.
-        exit_code: the refusal's exit code where it refused the flow, else None.
-    """
-
-    generation: int
-    text: str
-    exit_code: int | None = None
-
-
-@dataclass(frozen=True)
-class Forked:
-    """The zygote has forked a child for this slot."""
-
-    slot: int
-    pid: int
-
-
-@dataclass(frozen=True)
-class ForkFailed:
-    """The zygote could not fork for this slot: no memory, no pids."""
-
-    slot: int
-    text: str
-
-
-@dataclass(frozen=True)
-class Booted:
-    """The child in this slot says that it is ready."""
-
-    slot: int
-    pid: int
-
-
-@dataclass(frozen=True)
-class Exited:
-    """The child in this slot is no more.
-
-    Attributes:
-        status: in words, such as `killed by SIGSEGV`.
-        signal: name of the signal that ended it, None for an exit.
-        was_busy: whether it had a task in hand.
-        with_zygote: whether it only went down with its zygote.
-    """
-
-    slot: int
-    pid: int
-    status: str
-    signal: str | None = None
-    was_busy: bool = False
-    with_zygote: bool = False
-
-
-@dataclass(frozen=True)
-class StopAsked:
-    """TERM or INT: the first drains, the second (or `now`) kills."""
-
-    now: bool = False
-
-
-@dataclass(frozen=True)
-class Resized:
-    """So many workers are wanted from here on.
-
-    Attributes:
-        busy: slots with a task in hand; idle ones leave first.
-    """
-
-    workers: int
-    busy: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True)
-class ReloadAsked:
-    """HUP: replace zygote and children by ones that import the flow anew."""
-
-
-@dataclass(frozen=True)
-class RetireAsked:
-    """The child in this slot has had its share (tasks, age, memory): replace it after its task."""
-
-    slot: int
-
-
-@dataclass(frozen=True)
-class KillAsked:
-    """The child in this slot must go: its task is overdue, canceled or over its memory.
-
-    Attributes:
-        grace_s: time between SIGTERM and SIGKILL to its process group; 0 for SIGKILL at once.
-    """
-
-    slot: int
-    grace_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class Tick:
-    """Nothing but the passing of time."""
-
-
-Fact = Union[
-    ZygoteReady, ZygoteGone, Forked, ForkFailed, Booted, Exited, StopAsked, Resized, ReloadAsked,
-    RetireAsked, KillAsked, Tick,
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from garcon.pool.facts import (
+    Action,
+    Booted,
+    Drain,
+    Exited,
+    Fact,
+    Finish,
+    Fork,
+    Forked,
+    ForkFailed,
+    Kill,
+    KillAsked,
+    ReloadAsked,
+    Resized,
+    RetireAsked,
+    RetireZygote,
+    StartZygote,
+    StopAsked,
+    Tell,
+    Tick,
+    ZygoteGone,
+    ZygoteReady,
+)
+from garcon.pool.slots import (
+    ALIVE,
+    NEXT,
+    ChildKind,
+    IllegalMove,
+    Move,
+    Pool,
+    Rules,
+    Slot,
+    State,
+    Stop,
+    Zygote,
+    ZygoteState,
+)
+
+__all__ = [
+    "ALIVE", "NEXT", "Action", "Booted", "ChildKind", "Drain", "Exited", "Fact", "Finish", "Fork",
+    "ForkFailed", "Forked", "IllegalMove", "Kill", "KillAsked", "Move", "Pool", "ReloadAsked",
+    "Resized", "RetireAsked", "RetireZygote", "Rules", "Slot", "StartZygote", "State", "Stop",
+    "StopAsked", "Tell", "Tick", "Zygote", "ZygoteGone", "ZygoteReady", "ZygoteState",
+    "next_wake_s", "respawn_delay_s", "step",
 ]  # fmt: skip
 
+#: Exit code of a pool whose children cannot boot.
+CANNOT_BOOT = 3
 
-# -- actions ----------------------------------------------------------------------------------
+_LEAVING = frozenset({State.DRAINING, State.KILLING})
 
-
-@dataclass(frozen=True)
-class StartZygote:
-    """Start a zygote of this generation; tell `ZygoteReady` or `ZygoteGone`."""
-
-    generation: int
-
-
-@dataclass(frozen=True)
-class RetireZygote:
-    """End this zygote and whatever children it still has; `ZygoteGone` need not follow."""
-
-    generation: int
-
-
-@dataclass(frozen=True)
-class Fork:
-    """Have this zygote fork a child; tell `Forked`, then `Booted`, or `ForkFailed`."""
-
-    slot: int
-    kind: ChildKind
-    generation: int
-
-
-@dataclass(frozen=True)
-class Drain:
-    """Give this child nothing more and tell it to leave; `Exited` follows."""
-
-    slot: int
-
-
-@dataclass(frozen=True)
-class Kill:
-    """Send this signal (`SIGTERM`, `SIGKILL`) to the child's process group."""
-
-    slot: int
-    signal: str
-
-
-@dataclass(frozen=True)
-class Tell:
-    """Something for the log.
-
-    Attributes:
-        event: name from the log's list, such as `slot.died`.
-        fields: what is known of it.
-    """
-
-    event: str
-    fields: Mapping[str, object]
-
-
-@dataclass(frozen=True)
-class Finish:
-    """The pool is over: end with this exit code; the text is one line for the user."""
-
-    exit_code: int
-    text: str
-
-
-Action = Union[StartZygote, RetireZygote, Fork, Drain, Kill, Tell, Finish]
+#: Whom a shrinking pool sends away first: those at work last, and one that is just being forked
+#: not at all, since it cannot be spoken to yet.
+_FAREWELL = {State.EMPTY: 0, State.DRAINING: 1, State.KILLING: 1, State.BOOTING: 2, State.UP: 3}
+_BUSY_FAREWELL = 4
+_STAYS = 9
 
 
 def step(pool: Pool, facts: Iterable[Fact], now_s: float) -> tuple[Pool, list[Action]]:
     """Return the pool after `facts` at `now_s` (monotonic seconds), and what is to be done.
 
+    Facts about a process that is no longer the slot's own are passed over: they were on their way
+    when its end was seen.
+
     Raises:
         IllegalMove: a fact that cannot be true of a slot in its state.
     """
-    return pool, []
+    work = _Step(pool, now_s)
+    for fact in facts:
+        work.take(fact)
+    work.converge()
+    return work.pool, work.actions
+
+
+def next_wake_s(pool: Pool) -> float | None:
+    """Return the monotonic second at which `step` has something to do without a new fact."""
+    if pool.finished:
+        return None
+    moments = [slot.deadline_s for slot in pool.slots.values()]
+    moments.append(pool.stop_deadline_s)
+    for slot in pool.slots.values():
+        if slot.state is State.BOOTING:
+            moments.append(slot.since_s + pool.rules.boot_timeout_s)
+        elif slot.state is State.EMPTY and pool.ready_generation and pool.stop is Stop.NO:
+            moments.append(slot.due_s)
+    if not pool.ready_generation and not pool.starting_generation and pool.stop is Stop.NO:
+        moments.append(pool.zygote_due_s)
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def respawn_delay_s(rules: Rules, number: int, quick_deaths: int) -> float:
+    """Return how long slot `number` stays empty after so many quick deaths in a row.
+
+    Nothing after the first, then doubling; shortened by up to a quarter, differently for each slot
+    and count, so that children that die together do not come back together.
+    """
+    if quick_deaths <= 1:
+        return 0.0
+    full_s = min(rules.delay_max_s, rules.delay_first_s * 2.0 ** min(quick_deaths - 2, 30))
+    # Multiplicative hashing (Knuth): spreads small neighbours over the whole range.
+    spread = ((number * 31 + quick_deaths) * 2_654_435_761 % 2**32) / 2**32
+    return full_s * (1.0 - 0.25 * spread)
+
+
+class _Step:
+    """One step under way: the pool so far, and the actions so far."""
+
+    def __init__(self, pool: Pool, now_s: float) -> None:
+        self.pool = pool
+        self.now_s = now_s
+        self.actions: list[Action] = []
+        self._busy: frozenset[int] = frozenset()
+
+    # -- facts ----------------------------------------------------------------------------
+
+    def take(self, fact: Fact) -> None:
+        """Fold one fact into the pool."""
+        if self.pool.finished:
+            return
+        handlers: dict[type, Callable[[Any], None]] = {
+            ZygoteReady: self._zygote_ready,
+            ZygoteGone: self._zygote_gone,
+            Forked: self._forked,
+            ForkFailed: self._fork_failed,
+            Booted: self._booted,
+            Exited: self._exited,
+            StopAsked: self._stop_asked,
+            Resized: self._resized,
+            ReloadAsked: self._reload_asked,
+            RetireAsked: self._retire_asked,
+            KillAsked: self._kill_asked,
+            Tick: lambda _: None,
+        }
+        handlers[type(fact)](fact)
+
+    def _zygote_ready(self, fact: ZygoteReady) -> None:
+        if self.pool.starting_generation != fact.generation:
+            return
+        zygotes = {
+            number: self._zygote(ZygoteState.RETIRING)
+            if zygote.state is ZygoteState.READY
+            else zygote
+            for number, zygote in self.pool.zygotes.items()
+        }
+        zygotes[fact.generation] = self._zygote(ZygoteState.READY)
+        self._change(zygotes=zygotes, has_been_ready=True)
+
+    def _zygote_gone(self, fact: ZygoteGone) -> None:
+        zygote = self.pool.zygotes.get(fact.generation)
+        if zygote is None:
+            return
+        self._forget_zygote(fact.generation)
+        for slot in self._alive():
+            if slot.generation == fact.generation:
+                forking = slot.state is State.FORKING
+                self._vacate(slot, Move.UNFORKED if forking else Move.EXITED, self.now_s)
+        if zygote.state is ZygoteState.STARTING:
+            self._zygote_failed(fact)
+        elif zygote.state is ZygoteState.READY:
+            self._zygote_died(fact, zygote)
+
+    def _zygote_failed(self, fact: ZygoteGone) -> None:
+        """It went before it was ready: a flow that cannot be imported, mostly."""
+        if self.pool.ready_generation is not None:
+            self._tell("reload.failed", generation=fact.generation, text=fact.text)
+            return
+        if fact.exit_code is not None and not self.pool.has_been_ready:
+            self._finish(fact.exit_code, fact.text)
+            return
+        self._count_boot_failure(fact.text, fact.exit_code or CANNOT_BOOT)
+        self._delay_zygote(self.pool.zygote_deaths + 1, fact)
+
+    def _zygote_died(self, fact: ZygoteGone, zygote: Zygote) -> None:
+        quick = self.now_s - zygote.since_s < self.pool.rules.steady_s
+        self._delay_zygote(self.pool.zygote_deaths + 1 if quick else 1, fact)
+
+    def _delay_zygote(self, deaths: int, fact: ZygoteGone) -> None:
+        delay_s = respawn_delay_s(self.pool.rules, 0, deaths)
+        self._change(zygote_deaths=deaths, zygote_due_s=self.now_s + delay_s)
+        if not self.pool.finished:
+            self._tell("zygote.died", generation=fact.generation, text=fact.text, again_s=delay_s)
+
+    def _forked(self, fact: Forked) -> None:
+        slot = self.pool.slots.get(fact.slot)
+        if slot is not None:
+            self._move(slot, Move.FORKED, pid=fact.pid, born_s=self.now_s, booted=False)
+
+    def _fork_failed(self, fact: ForkFailed) -> None:
+        slot = self.pool.slots.get(fact.slot)
+        if slot is None or slot.state is not State.FORKING:
+            return
+        deaths = slot.quick_deaths + 1
+        # Not a boot failure: the machine is short of memory or pids, and may recover. Unlike a
+        # death it waits from the first time on, or it would be tried again in the same instant.
+        delay_s = respawn_delay_s(self.pool.rules, slot.number, deaths + 1)
+        self._vacate(slot, Move.UNFORKED, self.now_s + delay_s, quick_deaths=deaths)
+        self._tell("slot.unforked", slot=slot.number, text=fact.text, again_s=delay_s)
+
+    def _booted(self, fact: Booted) -> None:
+        slot = self._own(fact.slot, fact.pid)
+        if slot is not None:
+            self._move(slot, Move.BOOTED, booted=True)
+            self._change(boot_failures=0)
+
+    def _exited(self, fact: Exited) -> None:
+        slot = self._own(fact.slot, fact.pid)
+        if slot is None:
+            return
+        if fact.with_zygote or not slot.unasked:
+            self._vacate(slot, Move.EXITED, self.now_s)
+            self._tell_exit("slot.left", slot, fact, 0.0)
+            return
+        quick = self.now_s - slot.born_s < self.pool.rules.steady_s
+        deaths = slot.quick_deaths + 1 if quick else 1
+        delay_s = respawn_delay_s(self.pool.rules, slot.number, deaths)
+        self._vacate(slot, Move.EXITED, self.now_s + delay_s, quick_deaths=deaths)
+        self._tell_exit("slot.died", slot, fact, delay_s)
+        if not slot.booted:
+            self._count_boot_failure(f"{slot.kind.value} {slot.number} {fact.status}", CANNOT_BOOT)
+
+    def _stop_asked(self, fact: StopAsked) -> None:
+        rules = self.pool.rules
+        if fact.now or self.pool.stop is not Stop.NO:
+            if self.pool.stop is not Stop.NOW:
+                self._change(stop=Stop.NOW, stop_deadline_s=self.now_s + rules.kill_timeout_s)
+            return
+        self._change(stop=Stop.DRAIN, stop_deadline_s=self.now_s + rules.drain_timeout_s)
+
+    def _resized(self, fact: Resized) -> None:
+        self._change(wanted={**self.pool.wanted, ChildKind.WORKER: max(0, fact.workers)})
+        self._busy = fact.busy
+
+    def _reload_asked(self, _: ReloadAsked) -> None:
+        if self.pool.stop is not Stop.NO:
+            return
+        starting = self.pool.starting_generation
+        if starting is not None:
+            self._retire_zygote(starting)
+        self._start_zygote()
+
+    def _retire_asked(self, fact: RetireAsked) -> None:
+        slot = self.pool.slots.get(fact.slot)
+        if slot is not None and slot.state is State.UP:
+            self._drain(slot, None)
+
+    def _kill_asked(self, fact: KillAsked) -> None:
+        slot = self.pool.slots.get(fact.slot)
+        if slot is None or slot.state not in {State.BOOTING, State.UP, State.DRAINING}:
+            return
+        if fact.grace_s > 0:
+            self._kill(slot, "SIGTERM", deadline_s=self.now_s + fact.grace_s)
+        else:
+            self._kill(slot, "SIGKILL")
+
+    # -- what follows ---------------------------------------------------------------------
+
+    def converge(self) -> None:
+        """Bring the pool one step nearer to what is wanted."""
+        if self.pool.finished:
+            return
+        self._enforce_deadlines()
+        if self.pool.stop is Stop.NO:
+            self._replace_old()
+            for kind in self.pool.wanted:
+                self._resize(kind)
+            self._fork_due()
+        else:
+            self._leave()
+        self._retire_childless()
+
+    def _enforce_deadlines(self) -> None:
+        for slot in self._alive():
+            late = slot.deadline_s is not None and self.now_s >= slot.deadline_s
+            if late and slot.state is State.KILLING:
+                self._put(replace(slot, deadline_s=None))
+                self.actions.append(Kill(slot.number, "SIGKILL"))
+            elif late:
+                self._change(killed_at_deadline=self.pool.killed_at_deadline + 1)
+                self._kill(slot, "SIGKILL")
+            elif slot.state is State.BOOTING and self._has_overslept(slot):
+                self._tell("slot.boot_overdue", slot=slot.number, pid=slot.pid)
+                self._kill(slot, "SIGKILL", unasked=True)
+
+    def _has_overslept(self, slot: Slot) -> bool:
+        return self.now_s >= slot.since_s + self.pool.rules.boot_timeout_s
+
+    def _replace_old(self) -> None:
+        """After a reload: who was forked by an older zygote leaves after its task."""
+        ready = self.pool.ready_generation
+        if ready is None:
+            if self.pool.starting_generation is None and self.now_s >= self.pool.zygote_due_s:
+                self._start_zygote()
+            return
+        for slot in self._alive():
+            if slot.generation != ready and slot.state in {State.BOOTING, State.UP}:
+                self._drain(slot, None)
+
+    def _resize(self, kind: ChildKind) -> None:
+        here = [slot for slot in self.pool.slots.values() if slot.kind is kind]
+        missing = self.pool.wanted[kind] - len(here)
+        for _ in range(missing):
+            number = next(n for n in range(1, len(self.pool.slots) + 2) if n not in self.pool.slots)
+            self._put(Slot(number, kind, since_s=self.now_s))
+        if missing < 0:
+            for slot in sorted(here, key=self._farewell)[:-missing]:
+                self._send_away(slot)
+
+    def _farewell(self, slot: Slot) -> tuple[int, int]:
+        rank = _FAREWELL.get(slot.state, _STAYS)
+        if slot.state is State.UP and slot.number in self._busy:
+            rank = _BUSY_FAREWELL
+        return rank, -slot.number
+
+    def _send_away(self, slot: Slot) -> None:
+        if slot.state is State.EMPTY:
+            self._drop(slot)
+        elif slot.state in {State.BOOTING, State.UP}:
+            self._drain(slot, None)
+
+    def _fork_due(self) -> None:
+        generation = self.pool.ready_generation
+        if generation is None:
+            return
+        for slot in list(self.pool.slots.values()):
+            if slot.state is State.EMPTY and self.now_s >= slot.due_s:
+                self._move(slot, Move.FORK, generation=generation, unasked=True)
+                self.actions.append(Fork(slot.number, slot.kind, generation))
+
+    def _leave(self) -> None:
+        """The pool is being stopped: drain or kill whoever is left, then finish."""
+        starting = self.pool.starting_generation
+        if starting is not None:
+            self._retire_zygote(starting)
+        deadline_s = self.pool.stop_deadline_s
+        for slot in list(self.pool.slots.values()):
+            self._let_go(slot, deadline_s)
+        left = len(self._alive())
+        late = deadline_s is not None and self.now_s >= deadline_s
+        if not left:
+            killed = self.pool.killed_at_deadline
+            self._finish(0, f"stopped; {killed} had to be killed" if killed else "stopped")
+        elif late and self.pool.stop is Stop.NOW:
+            self._finish(0, f"stopped; {left} did not go")
+        elif late:
+            self._change(stop=Stop.NOW, stop_deadline_s=self.now_s + self.pool.rules.kill_timeout_s)
+
+    def _let_go(self, slot: Slot, deadline_s: float | None) -> None:
+        if slot.state is State.EMPTY:
+            self._drop(slot)
+        elif self.pool.stop is Stop.NOW:
+            if slot.state in {State.BOOTING, State.UP, State.DRAINING}:
+                self._kill(slot, "SIGKILL")
+        elif slot.state in {State.BOOTING, State.UP}:
+            self._drain(slot, deadline_s)
+        elif slot.state is State.DRAINING and slot.deadline_s is None:
+            self._put(replace(slot, deadline_s=deadline_s))
+
+    def _retire_childless(self) -> None:
+        used = {slot.generation for slot in self._alive()}
+        for generation, zygote in list(self.pool.zygotes.items()):
+            if zygote.state is ZygoteState.RETIRING and generation not in used:
+                self._retire_zygote(generation)
+
+    # -- small moves ----------------------------------------------------------------------
+
+    def _drain(self, slot: Slot, deadline_s: float | None) -> None:
+        self._move(slot, Move.DRAIN, deadline_s=deadline_s, unasked=False)
+        self.actions.append(Drain(slot.number))
+
+    def _kill(
+        self, slot: Slot, signal: str, deadline_s: float | None = None, unasked: bool = False
+    ) -> None:
+        self._move(slot, Move.KILL, deadline_s=deadline_s, unasked=unasked)
+        self.actions.append(Kill(slot.number, signal))
+
+    def _vacate(
+        self, slot: Slot, move: Move, due_s: float, quick_deaths: int | None = None
+    ) -> None:
+        deaths = slot.quick_deaths if quick_deaths is None else quick_deaths
+        self._move(slot, move, pid=None, due_s=due_s, quick_deaths=deaths, deadline_s=None)
+
+    def _move(self, slot: Slot, move: Move, **changes: Any) -> None:
+        try:
+            state = NEXT[slot.state, move]
+        except KeyError:
+            raise IllegalMove(
+                f"slot {slot.number} cannot {move.value} while it is {slot.state.value}"
+            ) from None
+        # Being ready while leaving changes nothing about when the leaving began.
+        since_s = slot.since_s if state is slot.state else self.now_s
+        self._put(replace(slot, state=state, since_s=since_s, **changes))
+
+    def _put(self, slot: Slot) -> None:
+        self._change(slots={**self.pool.slots, slot.number: slot})
+
+    def _drop(self, slot: Slot) -> None:
+        self._change(slots={n: s for n, s in self.pool.slots.items() if n != slot.number})
+
+    def _change(self, **changes: Any) -> None:
+        self.pool = replace(self.pool, **changes)
+
+    def _own(self, number: int, pid: int) -> Slot | None:
+        slot = self.pool.slots.get(number)
+        return slot if slot is not None and slot.pid == pid else None
+
+    def _alive(self) -> list[Slot]:
+        return [slot for slot in self.pool.slots.values() if slot.state in ALIVE]
+
+    def _zygote(self, state: ZygoteState) -> Zygote:
+        return Zygote(state, self.now_s)
+
+    def _start_zygote(self) -> None:
+        generation = self.pool.last_generation + 1
+        zygotes = {**self.pool.zygotes, generation: self._zygote(ZygoteState.STARTING)}
+        self._change(zygotes=zygotes, last_generation=generation)
+        self.actions.append(StartZygote(generation))
+
+    def _forget_zygote(self, generation: int) -> None:
+        self._change(zygotes={n: z for n, z in self.pool.zygotes.items() if n != generation})
+
+    def _retire_zygote(self, generation: int) -> None:
+        self._forget_zygote(generation)
+        self.actions.append(RetireZygote(generation))
+
+    def _count_boot_failure(self, text: str, exit_code: int) -> None:
+        failures = self.pool.boot_failures + 1
+        self._change(boot_failures=failures)
+        if failures >= self.pool.rules.boot_failures_max and self.pool.stop is Stop.NO:
+            self._finish(exit_code, f"children cannot boot, {failures} times in a row: {text}")
+
+    def _finish(self, exit_code: int, text: str) -> None:
+        if self.pool.finished:
+            return
+        for generation in list(self.pool.zygotes):
+            self._retire_zygote(generation)
+        self._change(finished=True)
+        self.actions.append(Finish(exit_code, text))
+
+    def _tell(self, event: str, **fields: object) -> None:
+        self.actions.append(Tell(event, fields))
+
+    def _tell_exit(self, event: str, slot: Slot, fact: Exited, delay_s: float) -> None:
+        self._tell(
+            event,
+            slot=slot.number,
+            kind=slot.kind.value,
+            pid=fact.pid,
+            status=fact.status,
+            busy=fact.was_busy,
+            lived_s=self.now_s - slot.born_s,
+            again_s=delay_s,
+        )
