@@ -20,7 +20,7 @@ from __future__ import annotations
 import csv
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import astuple, fields
 from datetime import date, timedelta
@@ -196,9 +196,7 @@ def load_rows(connection: sqlite3.Connection, first: date, last: date) -> Iterat
         (first.isoformat(), last.isoformat()),
     )
     for day, country, is_holiday, holiday, is_business_day, *currency in found:
-        yield facts.Row(
-            day, country, _flag(is_holiday), holiday, _flag(is_business_day), *currency
-        )
+        yield facts.Row(day, country, _flag(is_holiday), holiday, _flag(is_business_day), *currency)
 
 
 def _flag(value: int | None) -> bool | None:
