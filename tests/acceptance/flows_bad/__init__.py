@@ -1,0 +1,1 @@
+"""Flows that cannot run, each wrong in one way."""

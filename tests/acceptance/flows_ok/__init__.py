@@ -1,0 +1,1 @@
+"""Small flows that run, for what `flows.metrics` cannot show."""
