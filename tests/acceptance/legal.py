@@ -134,7 +134,8 @@ def _assert_lengths(event: Mapping[str, Any]) -> None:
         assert limit is None or len(text) <= limit, (
             f"event {event['eventId']} {event['eventType']}: {name} has {len(text)} characters"
         )
-    assert len(facts.get("tagList", ())) <= TAGS_MAX
+    tags = facts.get("tagList", ())
+    assert len(tags) <= TAGS_MAX, f"{len(tags)} tags"
 
 
 def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
