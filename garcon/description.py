@@ -15,6 +15,10 @@ from typing import Any
 EXECUTION_TIMEOUT_S = 30 * 24 * 3600
 DECISION_TIMEOUT_S = 30
 
+#: What a task has that declares nothing, in seconds; the pool beats for it.
+HEARTBEAT_S = 60
+START_TO_CLOSE_S = 600
+
 #: How often an instance may lose its worker before it counts as killing workers.
 LOST_RETRY = 3
 
@@ -33,6 +37,9 @@ class ActivityDescription:
         external: whether another program serves its tasks.
         retry: further attempts after the first failure.
         lost_retry: further attempts after a worker died under it.
+        heartbeat_s: seconds within which SWF wants to hear of a task, as the flow declares it;
+            a task list that depends on the context may ask for another value.
+        start_to_close_s: seconds one attempt may take, likewise.
     """
 
     name: str
@@ -44,6 +51,8 @@ class ActivityDescription:
     external: bool = False
     retry: int = 0
     lost_retry: int = LOST_RETRY
+    heartbeat_s: int = HEARTBEAT_S
+    start_to_close_s: int = START_TO_CLOSE_S
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,158 @@
+"""`garcon VERB ...`: every command of the package, and the only place that prints or exits.
+
+`python -m garcon.pool` is the verb `pool`, and so on: the same code. A command ends with garcon's
+one-line error and its exit code, never with a bare traceback. Law: nothing is imported for a verb
+that was not asked for, since the first thing a user feels is the start.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any, TextIO
+
+import click
+
+from garcon.errors import GarconError
+
+_POOL_EPILOG = """\b
+Signals: TERM and INT let running tasks end, a second one stops at once; HUP loads the flow anew;
+USR1 writes every child's stacks to the log.
+
+\b
+Exit codes:
+  0  completed, or a serving pool stopped as asked
+  1  the execution closed otherwise than completed
+  2  usage    3  workers cannot boot    4  engine unreachable or refuses
+  5  the workflow id is open with another input
+  6  interrupted before the execution closed: the same line goes on with it
+
+\b
+Examples:
+  garcon pool flows.metrics                          serve until stopped
+  garcon pool flows.metrics --procs 16 --engine local \\
+      --input '{"start": "2026-01-01", "end": "2026-01-07"}'
+  garcon pool flows.coffee:workflow --engine aws --input @order.json --json
+"""
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=_CONTEXT)
+@click.version_option(version("garcon"), prog_name="garcon")
+def main() -> None:
+    """Run generator-heavy batch flows on Amazon SWF, or on the engine that comes with garcon."""
+
+
+class _Procs(click.ParamType):
+    """A number of processes, or `auto`."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | None:
+        if value is None or value == "auto":
+            return None
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor 'auto'", param, ctx)
+        if not 1 <= number <= 1000:
+            self.fail(f"{number} is out of range: 1 to 1000, or 'auto'", param, ctx)
+        return number
+
+
+@main.command(epilog=_POOL_EPILOG, context_settings=_CONTEXT)
+@click.argument("flow")
+@click.option(
+    "--procs", type=_Procs(), default="auto", show_default=True,
+    help="Worker processes; auto sizes them from CPUs, backlog, load and free memory.",
+)  # fmt: skip
+@click.option(
+    "--max-procs", type=click.IntRange(1, 1000), metavar="N",
+    help="Bound of --procs auto.  [default: 4 for each CPU]",
+)  # fmt: skip
+@click.option(
+    "--deciders", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N",
+    help="Decider processes.",
+)  # fmt: skip
+@click.option(
+    "--engine", metavar="ENGINE",
+    help="aws, an http:// URL, local or local:PATH.  [default: GARCON_ENGINE, the flow's own "
+    "client, AWS where a region is configured, else local]",
+)  # fmt: skip
+@click.option(
+    "--input", "input_text", metavar="JSON|@FILE",
+    help="Run one execution with this input and leave; without it the pool serves until stopped.",
+)  # fmt: skip
+@click.option(
+    "--workflow-id", metavar="ID",
+    help="Id of that execution.  [default: the flow's name and a digest of the input]",
+)  # fmt: skip
+@click.option("--priority", type=int, help="SWF's task priority of that execution.")
+@click.option(
+    "--drain-timeout", type=click.FloatRange(0), default=75.0, show_default=True, metavar="S",
+    help="Seconds that running tasks may go on after a stop.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Results as JSON lines on stdout.")
+@click.option(
+    "--chdir", type=click.Path(exists=True, file_okay=False), metavar="DIR",
+    help="Working folder, where the flow is looked for first.",
+)  # fmt: skip
+@click.option(
+    "--log-file", type=click.Path(dir_okay=False), metavar="FILE",
+    help="All processes log to this file, which rotates; without it to stderr.",
+)  # fmt: skip
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info",
+    show_default=True, help="Lowest level that is logged.",
+)  # fmt: skip
+def pool(**words: Any) -> None:
+    """Run the activities and decisions of FLOW on many processes.
+
+    FLOW is a module such as flows.metrics, or module:attribute such as flows.coffee:workflow.
+    """
+    from garcon.pool.command import run_pool
+
+    _ends_with_exit_code(lambda: run_pool(words, sys.stdout, sys.stderr))
+
+
+@main.command(
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    add_help_option=False,
+)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def engine(words: tuple[str, ...]) -> None:
+    """Run the embedded SWF engine (see `garcon engine --help`)."""
+    from garcon.engine.__main__ import main as engine_main
+
+    engine_main(args=list(words), prog_name="garcon engine")
+
+
+def run_verb(verb: str) -> None:
+    """Run `python -m garcon.<verb>`: the same as `garcon <verb>`."""
+    main(args=[verb, *sys.argv[1:]], prog_name="garcon")
+
+
+def _ends_with_exit_code(run: Callable[[], int]) -> None:
+    try:
+        code = run()
+    except GarconError as error:
+        click.echo(f"garcon: {error}", err=True)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        # Before the pool's own handlers stand, or after they were taken down.
+        code = 130
+    _flush(sys.stdout)
+    _flush(sys.stderr)
+    sys.exit(code)
+
+
+def _flush(stream: TextIO) -> None:
+    try:
+        stream.flush()
+    except OSError:
+        # The reader is gone; Python would say so once more while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+

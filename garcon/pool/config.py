@@ -1,0 +1,111 @@
+"""What one `garcon pool` command was told, checked before anything starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from garcon.errors import UsageError
+from garcon.log import LogSettings
+
+#: SWF's limit for an execution's input, characters.
+INPUT_MAX = 32_768
+
+#: SWF's limit and forbidden characters for a workflow id.
+WORKFLOW_ID_MAX = 256
+WORKFLOW_ID_FORBIDDEN = frozenset(":/|") | {chr(code) for code in (*range(32), *range(127, 160))}
+
+DRAIN_TIMEOUT_S = 75.0
+
+
+@dataclass(frozen=True)
+class PoolConfig:
+    """The words of one command.
+
+    Attributes:
+        flow: `package.module` or `package.module:attribute`.
+        procs: worker processes; None sizes them from the machine and the work.
+        max_procs: bound of that sizing; None for its own bound.
+        deciders: decider processes.
+        engine: the `--engine` option; None where it was not given.
+        input: input of the execution to run; None for a pool that only serves.
+        workflow_id: id of that execution; None for the one that follows from flow and input.
+        priority: SWF's task priority of that execution, None for SWF's default.
+        drain_timeout_s: how long running tasks may go on after a stop.
+        json: whether results are JSON lines.
+        folder: the working folder, first in the flow's module search path.
+        log: where log lines go.
+        environ: the environment the engine is chosen from.
+    """
+
+    flow: str
+    procs: int | None = None
+    max_procs: int | None = None
+    deciders: int = 1
+    engine: str | None = None
+    input: Mapping[str, Any] | None = None
+    workflow_id: str | None = None
+    priority: int | None = None
+    drain_timeout_s: float = DRAIN_TIMEOUT_S
+    json: bool = False
+    folder: Path = field(default_factory=Path.cwd)
+    log: LogSettings = field(default_factory=LogSettings)
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    @property
+    def identity(self) -> str:
+        """How histories name this pool: host and process."""
+        return f"{socket.gethostname()}:{os.getpid()}"[-256:]
+
+
+def parse_input(text: str) -> dict[str, Any]:
+    """Return the execution's input that `--input` gives: JSON, or `@FILE` that holds it.
+
+    Raises:
+        UsageError: the file cannot be read, or the text is no JSON object within SWF's length.
+    """
+    source = "--input"
+    if text.startswith("@"):
+        source = f"--input {text}"
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{source} cannot be read: {error}") from error
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        example = '{"start": "2026-01-01"}'
+        raise UsageError(f"{source} is not JSON: {error}; write it like '{example}'") from error
+    if not isinstance(data, dict):
+        raise UsageError(
+            f"{source} is a JSON {type(data).__name__}; an execution's input is an object: {{...}}"
+        )
+    length = len(json.dumps(data, ensure_ascii=False))
+    if length > INPUT_MAX:
+        raise UsageError(
+            f"{source} has {length} characters; SWF takes {INPUT_MAX}: pass a key or a path to "
+            "what is large"
+        )
+    return data
+
+
+def check_workflow_id(workflow_id: str) -> str:
+    """Return `workflow_id` if SWF takes it.
+
+    Raises:
+        UsageError: it is empty, too long, or has a forbidden character.
+    """
+    if not 1 <= len(workflow_id) <= WORKFLOW_ID_MAX:
+        raise UsageError(
+            f"--workflow-id has {len(workflow_id)} characters; SWF takes 1 to {WORKFLOW_ID_MAX}"
+        )
+    wrong = sorted(set(workflow_id) & WORKFLOW_ID_FORBIDDEN)
+    if wrong or workflow_id == "arn":
+        told = ", ".join(repr(one) for one in wrong) or "the word 'arn'"
+        raise UsageError(f"--workflow-id {workflow_id!r} holds {told}, which SWF forbids")
+    return workflow_id

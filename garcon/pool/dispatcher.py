@@ -1,0 +1,469 @@
+"""Activity tasks: polled, given to an idle worker, kept alive, answered.
+
+The dispatcher owns the token of every task that it polled until the engine has taken the answer.
+Law: a token leaves `_held` in one place only, `_answer`, so no path (a worker's death, a stop, a
+lost connection) can forget a task. Everything here runs on the supervisor's loop; nothing blocks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from garcon.description import HEARTBEAT_S, ActivityDescription, FlowDescription
+from garcon.errors import EngineError, EngineUnreachable, ServiceError
+from garcon.log import log_event
+from garcon.outcome import Failure, Kind, encode_failure
+from garcon.pool.dataplane import DataPlane
+from garcon.pool.frames import Frame, FrameError
+from garcon.pool.jobs import Jobs
+from garcon.pool.journal import Journal
+from garcon.pool.nursery import Child
+from garcon.pool.polling import PollLevels
+
+logger = logging.getLogger("garcon.pool")
+
+#: A task in hand goes back after the lesser of this and this part of its time.
+IN_HAND_S = 10.0
+IN_HAND_PART = 0.05
+
+#: An answer is repeated at least this long, whatever the task's own time, seconds.
+ANSWER_S = 120.0
+
+#: A heartbeat that meets a throttle or a cut line is repeated at the next turn; seconds of one try.
+BEAT_TIMEOUT_S = 10.0
+BEATS_A_TIMEOUT = 3
+
+#: After a failed poll its list rests, full jitter over a doubling bound, seconds.
+REST_FIRST_S = 0.2
+REST_MAX_S = 30.0
+
+TICK_S = 0.5
+
+
+@dataclass
+class ActivityTask:
+    """One task that the engine counts as started by this pool.
+
+    Attributes:
+        number: its name between supervisor and worker.
+        token: SWF's task token.
+        activity: what the flow says of it.
+        taken_at_s: when it came, loop time.
+        next_beat_s: when the engine is to hear of it next, loop time.
+        slot: the worker that runs it, None while it waits for one.
+        vanished: the engine knows it no more, or wants it canceled: nothing is to be answered.
+    """
+
+    number: int
+    token: str
+    activity: ActivityDescription
+    activity_id: str
+    workflow_id: str
+    run_id: str
+    input: bytes
+    taken_at_s: float
+    next_beat_s: float
+    slot: int | None = None
+    vanished: bool = False
+    heartbeat_s: float = HEARTBEAT_S
+    details: str | None = None
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Return what a log line says of this task."""
+        return {
+            "activity": self.activity.name,
+            "id": self.activity_id,
+            "workflow": self.workflow_id,
+            "run": self.run_id,
+        }
+
+
+@dataclass
+class _Worker:
+    child: Child
+    task: ActivityTask | None = None
+    leaving: bool = False
+
+
+@dataclass
+class Tally:
+    """What the dispatcher has done so far.
+
+    Attributes:
+        completed: tasks answered as completed.
+        failed: tasks answered as failed by their own code.
+        lost: tasks whose worker died.
+        handed_back: tasks given back unrun.
+    """
+
+    completed: int = 0
+    failed: int = 0
+    lost: int = 0
+    handed_back: int = 0
+    failures: deque[str] = field(default_factory=lambda: deque(maxlen=20))
+
+
+class Dispatcher:
+    """The way of activity tasks between one engine and the workers of one pool."""
+
+    def __init__(
+        self, plane: DataPlane, journal: Journal, flow: FlowDescription, identity: str
+    ) -> None:
+        """Serve the activities of `flow`; `identity` names this pool in the histories."""
+        self._plane = plane
+        self._journal = journal
+        self._flow = flow
+        self._identity = identity
+        served = [one for one in flow.activities if not one.external]
+        self._by_type = {(one.type_name, one.version): one for one in served}
+        self._levels = PollLevels(dict.fromkeys(one.task_list for one in served))
+        self._failed_polls: dict[str, int] = {}
+        self._workers: dict[int, _Worker] = {}
+        self._idle: deque[int] = deque()
+        self._in_hand: deque[ActivityTask] = deque()
+        self._held: dict[int, ActivityTask] = {}
+        self._jobs = Jobs()
+        self._stopping = False
+        self._last_number = 0
+        self.tally = Tally()
+
+    # -- workers ------------------------------------------------------------------------------
+
+    def add_worker(self, child: Child) -> None:
+        """Give work to this child from now on."""
+        self._workers[child.slot] = _Worker(child)
+        self._idle.append(child.slot)
+        self._pump()
+
+    def retire_worker(self, slot: int) -> None:
+        """Give this worker nothing more; what it has in hand it may finish."""
+        worker = self._workers.get(slot)
+        if worker is not None:
+            worker.leaving = True
+            self._forget_idle(slot)
+
+    def remove_worker(self, slot: int, status: str, facts: Mapping[str, Any]) -> None:
+        """Take note of a worker's end, and answer the task that it had.
+
+        Args:
+            slot: its place.
+            status: how it ended, in words, such as `killed by SIGKILL`.
+            facts: pid, signal, CPU seconds, peak memory: for the failure's details.
+        """
+        worker = self._workers.pop(slot, None)
+        if worker is None:
+            return
+        self._forget_idle(slot)
+        if worker.task is not None:
+            self._lose(worker.task, f"worker {slot} (pid {worker.child.pid}) {status}", facts)
+        self._pump()
+
+    def is_busy(self, slot: int) -> bool:
+        """Whether the worker in this slot has a task."""
+        worker = self._workers.get(slot)
+        return worker is not None and worker.task is not None
+
+    @property
+    def busy(self) -> frozenset[int]:
+        """Slots with a task."""
+        return frozenset(slot for slot, one in self._workers.items() if one.task is not None)
+
+    @property
+    def idle(self) -> int:
+        """Workers that wait for a task."""
+        return len(self._idle)
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether a list brings tasks faster than workers take them."""
+        return bool(self._in_hand) or not self._idle
+
+    async def on_frame(self, child: Child, frame: Frame) -> None:
+        """Act on what a worker says."""
+        worker = self._workers.get(child.slot)
+        if worker is None or worker.child is not child or worker.task is None:
+            return
+        task = worker.task
+        if frame.head.get("task") != task.number:
+            return
+        if frame.kind == "beat":
+            task.details = str(frame.head.get("details") or "") or None
+        elif frame.kind == "timing":
+            self._set_heartbeat(task, float(frame.head["heartbeat_s"]))
+        elif frame.kind in ("done", "failed", "canceled"):
+            self._end(task, frame)
+            self._free(worker)
+
+    # -- life ---------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Beat for running tasks and hand back what waited too long, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(TICK_S)
+            now_s = loop.time()
+            for task in list(self._held.values()):
+                if task.next_beat_s <= now_s and not task.vanished:
+                    task.next_beat_s = now_s + task.heartbeat_s / BEATS_A_TIMEOUT
+                    self._jobs.spawn(self._beat(task))
+            self._hand_back_stale(now_s)
+            self._pump()
+
+    async def drain(self, deadline_s: float) -> None:
+        """Take nothing more; return when nothing is held and no poll waits, or at the deadline.
+
+        Args:
+            deadline_s: loop time.
+        """
+        self.stop_taking()
+        loop = asyncio.get_running_loop()
+        while (self._held or len(self._jobs)) and loop.time() < deadline_s:
+            await self._jobs.wait_any(min(TICK_S, deadline_s - loop.time()))
+
+    def stop_taking(self) -> None:
+        """Send no further poll and hand back what no worker has begun."""
+        self._stopping = True
+        while self._in_hand:
+            self._hand_back(self._in_hand.popleft(), "the pool is stopping")
+
+    @property
+    def polls_waiting(self) -> int:
+        """Polls that the engine may still answer with a task."""
+        return self._levels.waiting
+
+    @property
+    def held(self) -> int:
+        """Tasks whose answer the engine has not taken yet."""
+        return len(self._held)
+
+    async def abort(self) -> None:
+        """Drop every call under way: for a stop that does not wait."""
+        await self._jobs.cancel()
+
+    # -- polls --------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        if self._stopping:
+            return
+        now_s = asyncio.get_running_loop().time()
+        due = self._levels.take_due(
+            len(self._idle), len(self._in_hand), len(self._workers), now_s
+        )
+        for task_list in due:
+            self._jobs.spawn(self._poll(task_list))
+
+    async def _poll(self, task_list: str) -> None:
+        body = {
+            "domain": self._flow.domain,
+            "taskList": {"name": task_list},
+            "identity": self._identity,
+        }
+        try:
+            answer = json.loads(await self._plane.poll("PollForActivityTask", body))
+        except EngineError as error:
+            self._rest(task_list, error)
+            return
+        except asyncio.CancelledError:
+            self._levels.empty(task_list)
+            raise
+        self._failed_polls.pop(task_list, None)
+        if not answer.get("taskToken"):
+            self._levels.empty(task_list)
+        else:
+            self._levels.brought(task_list, len(self._idle))
+            self._take(answer)
+        self._pump()
+
+    def _rest(self, task_list: str, error: EngineError) -> None:
+        failures = self._failed_polls.get(task_list, 0) + 1
+        self._failed_polls[task_list] = failures
+        bound_s = min(REST_MAX_S, REST_FIRST_S * 2**failures)
+        pause_s = random.uniform(0, bound_s)
+        self._levels.failed(task_list, asyncio.get_running_loop().time() + pause_s)
+        # A cut line is told once by the data plane; a fault is told here, each time it is met.
+        if isinstance(error, ServiceError):
+            log_event(
+                logger, logging.WARNING, "poll.failed", list=task_list, error=str(error),
+                pause_s=round(pause_s, 2),
+            )  # fmt: skip
+
+    def _take(self, answer: Mapping[str, Any]) -> None:
+        token = str(answer["taskToken"])
+        kind = (answer["activityType"]["name"], answer["activityType"]["version"])
+        activity = self._by_type.get(kind)
+        now_s = asyncio.get_running_loop().time()
+        self._last_number += 1
+        described = activity or ActivityDescription(kind[0], kind[0], kind[1], "")
+        task = ActivityTask(
+            number=self._last_number,
+            token=token,
+            activity=described,
+            activity_id=str(answer["activityId"]),
+            workflow_id=str(answer["workflowExecution"]["workflowId"]),
+            run_id=str(answer["workflowExecution"]["runId"]),
+            input=str(answer.get("input", "")).encode(),
+            taken_at_s=now_s,
+            next_beat_s=now_s + described.heartbeat_s / BEATS_A_TIMEOUT,
+            heartbeat_s=float(described.heartbeat_s),
+        )
+        self._held[task.number] = task
+        self._journal.hold_activity(token)
+        if activity is None:
+            known = ", ".join(sorted(f"{name} {version}" for name, version in self._by_type))
+            text = f"this pool has no activity {kind[0]!r} of version {kind[1]!r} (known: {known})"
+            self._fail(task, Failure(Kind.FAILED, text))
+        elif self._stopping:
+            self._hand_back(task, "the pool is stopping")
+        else:
+            self._in_hand.append(task)
+            self._assign()
+
+    def _assign(self) -> None:
+        while self._in_hand and self._idle:
+            worker = self._workers[self._idle.popleft()]
+            task = self._in_hand.popleft()
+            task.slot = worker.child.slot
+            worker.task = task
+            self._jobs.spawn(self._send(worker, task))
+
+    async def _send(self, worker: _Worker, task: ActivityTask) -> None:
+        try:
+            await worker.child.stream.send(
+                "run",
+                task.input,
+                task=task.number,
+                activity=task.activity.name,
+                activity_id=task.activity_id,
+                workflow_id=task.workflow_id,
+                run_id=task.run_id,
+                domain=self._flow.domain,
+            )
+        except FrameError as error:
+            # The worker is dying or deaf: its exit is told soon, and answers the task.
+            log_event(logger, logging.WARNING, "worker.deaf", slot=worker.child.slot, why=error)
+
+    def _free(self, worker: _Worker) -> None:
+        worker.task = None
+        if not worker.leaving:
+            self._idle.append(worker.child.slot)
+            self._assign()
+        self._pump()
+
+    def _forget_idle(self, slot: int) -> None:
+        if slot in self._idle:
+            self._idle.remove(slot)
+
+    def _hand_back_stale(self, now_s: float) -> None:
+        stale = [
+            task
+            for task in self._in_hand
+            if now_s - task.taken_at_s
+            > min(IN_HAND_S, IN_HAND_PART * task.activity.start_to_close_s)
+        ]
+        for task in stale:
+            self._in_hand.remove(task)
+            self._hand_back(task, "no worker of this pool came free in time")
+
+    # -- answers ------------------------------------------------------------------------------
+
+    def _end(self, task: ActivityTask, frame: Frame) -> None:
+        if frame.kind == "done":
+            self.tally.completed += 1
+            self._reply(task, "Completed", {"result": frame.body.decode()})
+        elif frame.kind == "canceled":
+            self._reply(task, "Canceled", {})
+        else:
+            told = json.loads(frame.body)
+            self.tally.failed += 1
+            self.tally.failures.append(f"{task.activity_id}: {told['reason']}")
+            log_event(
+                logger, logging.WARNING, "task.failed", **task.fields, reason=told["reason"]
+            )
+            self._reply(task, "Failed", told)
+
+    def _lose(self, task: ActivityTask, text: str, facts: Mapping[str, Any]) -> None:
+        self.tally.lost += 1
+        log_event(logger, logging.WARNING, "task.lost", **task.fields, why=text)
+        self._fail(task, Failure(Kind.LOST, text, facts=facts))
+
+    def _hand_back(self, task: ActivityTask, text: str) -> None:
+        self.tally.handed_back += 1
+        log_event(logger, logging.INFO, "task.handed_back", **task.fields, why=text)
+        self._fail(task, Failure(Kind.HANDED_BACK, text))
+
+    def _fail(self, task: ActivityTask, failure: Failure) -> None:
+        reason, details = encode_failure(failure)
+        self._reply(task, "Failed", {"reason": reason, "details": details})
+
+    def _reply(self, task: ActivityTask, how: str, attributes: Mapping[str, str]) -> None:
+        self._jobs.spawn(self._answer(task, how, attributes))
+
+    async def _answer(self, task: ActivityTask, how: str, attributes: Mapping[str, str]) -> None:
+        # Cancelled here (a stop that does not wait), the token stays in the journal: the next pool
+        # on this host answers it.
+        if not task.vanished:
+            await self._deliver(task, how, attributes)
+        self._held.pop(task.number, None)
+        self._journal.let_go(task.token)
+
+    async def _deliver(self, task: ActivityTask, how: str, attributes: Mapping[str, str]) -> None:
+        body = {"taskToken": task.token, **attributes}
+        deadline_s = task.taken_at_s + max(ANSWER_S, task.activity.start_to_close_s)
+        operation = f"RespondActivityTask{how}"
+        try:
+            await self._plane.answer(operation, body, deadline_s=deadline_s)
+        except EngineUnreachable as error:
+            log_event(logger, logging.ERROR, "answer.lost", **task.fields, why=error)
+        except ServiceError as error:
+            level = logging.WARNING if error.is_unknown_resource else logging.ERROR
+            log_event(logger, level, "answer.refused", **task.fields, how=how, why=error)
+            if how == "Completed" and not error.is_unknown_resource:
+                refused = Failure(Kind.FAILED, f"the engine refused the result: {error}")
+                reason, details = encode_failure(refused)
+                await self._deliver(task, "Failed", {"reason": reason, "details": details})
+
+    # -- heartbeats ---------------------------------------------------------------------------
+
+    def _set_heartbeat(self, task: ActivityTask, heartbeat_s: float) -> None:
+        task.heartbeat_s = heartbeat_s
+        beat_s = asyncio.get_running_loop().time() + heartbeat_s / BEATS_A_TIMEOUT
+        task.next_beat_s = min(task.next_beat_s, beat_s)
+
+    async def _beat(self, task: ActivityTask) -> None:
+        body = {"taskToken": task.token}
+        if task.details is not None:
+            body["details"] = task.details
+        try:
+            answer = await self._plane.call(
+                "RecordActivityTaskHeartbeat", body, timeout_s=BEAT_TIMEOUT_S
+            )
+        except ServiceError as error:
+            if error.is_unknown_resource and task.number in self._held:
+                await self._give_up(task, "the engine knows the task no more")
+            return
+        except EngineUnreachable:
+            return
+        if json.loads(answer or b"{}").get("cancelRequested") and task.number in self._held:
+            await self._ask_to_cancel(task)
+
+    async def _give_up(self, task: ActivityTask, text: str) -> None:
+        task.vanished = True
+        log_event(logger, logging.WARNING, "task.vanished", **task.fields, why=text)
+        await self._ask_to_cancel(task)
+
+    async def _ask_to_cancel(self, task: ActivityTask) -> None:
+        worker = self._workers.get(task.slot) if task.slot is not None else None
+        if worker is None or worker.task is not task:
+            return
+        try:
+            await worker.child.stream.send("cancel", task=task.number)
+        except FrameError as error:
+            log_event(logger, logging.WARNING, "worker.deaf", slot=worker.child.slot, why=error)

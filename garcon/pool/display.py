@@ -1,0 +1,235 @@
+"""What a person, a log file or a program sees of a pool: notes, progress, the summary.
+
+Three shapes of the same facts: bars on a terminal, plain lines elsewhere, JSON lines on request.
+Results go to the first stream (stdout), all else to the second (stderr). Law: a reader that went
+away silences the display and disturbs nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from garcon.pool.execution import Ending, Run, Started
+from garcon.progress import Counts, Rates, format_duration, progress_line
+
+#: Between two plain progress lines of an activity, seconds.
+PLAIN_EVERY_S = 10.0
+
+#: Redraws of the terminal, a second.
+REDRAWS = 4
+
+BAR_WIDTH = 24
+
+
+@dataclass(frozen=True)
+class Report:
+    """How an execution ended, for the summary.
+
+    Attributes:
+        run: the execution.
+        status: SWF's close status.
+        counts: instances of each activity at the end.
+        ending: texts of the closing event.
+        seconds: how long this command watched it.
+    """
+
+    run: Run
+    status: str
+    counts: Mapping[str, Counts]
+    ending: Ending
+    seconds: float
+
+
+class Display:
+    """Plain lines: for cron, files and pipes."""
+
+    def __init__(self, out: TextIO, err: TextIO, every_s: float = PLAIN_EVERY_S) -> None:
+        """Write results to `out` and all else to `err`, progress at most each `every_s`."""
+        self._out = out
+        self._err = err
+        self._every_s = every_s
+        self._shown_s: float | None = None
+        self._shown: Mapping[str, Counts] = {}
+        self.rates = Rates()
+
+    def note(self, text: str) -> None:
+        """Tell something about the pool itself."""
+        self._write(self._err, text)
+
+    def output(self, stream: str, line: str) -> None:
+        """Pass on a line that a task wrote to its `stdout` or `stderr`."""
+        self._write(self._out if stream == "stdout" else self._err, line)
+
+    def started(self, started: Started) -> None:
+        """Tell which execution this is."""
+        if started.joined:
+            self.note(f"joined the open execution {started.run.workflow_id}")
+            return
+        if started.earlier is not None:
+            self.note(f"an earlier execution of this id closed as {started.earlier}; a new one")
+        self.note(f"started execution {started.run.workflow_id} (run {started.run.run_id})")
+
+    def progress(self, counts: Mapping[str, Counts], now_s: float) -> None:
+        """Show `counts`, seen at `now_s` (monotonic seconds)."""
+        self.rates.observe(counts, now_s)
+        if self._shown_s is None:
+            self._shown_s = now_s
+        if now_s - self._shown_s < self._every_s:
+            return
+        self._shown_s = now_s
+        for name, one in counts.items():
+            if one.total and self._shown.get(name) != one:
+                left_s = self.rates.time_left_s(name, one)
+                self.note(progress_line(name, one, self.rates.per_s(name), left_s))
+        self._shown = dict(counts)
+
+    def closed(self, report: Report) -> None:
+        """Sum up an execution that closed."""
+        for line in summary_lines(report):
+            self._write(self._out, line)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+    def _write(self, stream: TextIO, line: str) -> None:
+        try:
+            stream.write(line + "\n")
+            stream.flush()
+        except (OSError, ValueError):
+            # The reader is gone (a closed pipe, a full disk); the work goes on.
+            return
+
+
+class JsonDisplay(Display):
+    """One JSON object a line on stdout; what tasks print goes to stderr."""
+
+    def output(self, stream: str, line: str) -> None:
+        """Keep stdout for JSON: every line of a task goes to stderr."""
+        del stream
+        self._write(self._err, line)
+
+    def started(self, started: Started) -> None:
+        """Write `{"event": "started", workflow_id, run_id, joined, earlier}`."""
+        self._json("started", **asdict(started.run), joined=started.joined, earlier=started.earlier)
+
+    def progress(self, counts: Mapping[str, Counts], now_s: float) -> None:
+        """Write `{"event": "progress", activities: {name: counts}}` whenever it changed."""
+        self.rates.observe(counts, now_s)
+        if counts and dict(counts) != self._shown:
+            self._shown = dict(counts)
+            self._json("progress", activities=_plain(counts))
+
+    def closed(self, report: Report) -> None:
+        """Write `{"event": "closed", workflow_id, run_id, status, reason, details, result, ...}`."""
+        self._json(
+            "closed",
+            **asdict(report.run),
+            status=report.status,
+            **asdict(report.ending),
+            seconds=round(report.seconds, 3),
+            activities=_plain(report.counts),
+        )
+
+    def _json(self, event: str, **fields: Any) -> None:
+        self._write(self._out, json.dumps({"event": event, **fields}, ensure_ascii=False))
+
+
+class TerminalDisplay(Display):
+    """A line an activity, redrawn in place."""
+
+    def __init__(self, out: TextIO, err: TextIO) -> None:
+        """Draw on the terminal behind `err`."""
+        super().__init__(out, err)
+        self._console = Console(file=err, highlight=False)
+        self._live: Live | None = None
+
+    def note(self, text: str) -> None:
+        """Tell something above the bars."""
+        self._console.print(Text(text))
+
+    def output(self, stream: str, line: str) -> None:
+        """Pass on a task's line above the bars; a stdout that is no terminal gets it as it is."""
+        if stream == "stdout" and not self._out.isatty():
+            self._write(self._out, line)
+        else:
+            self._console.print(Text(line))
+
+    def progress(self, counts: Mapping[str, Counts], now_s: float) -> None:
+        """Redraw the bars."""
+        self.rates.observe(counts, now_s)
+        if not counts:
+            return
+        if self._live is None:
+            self._live = Live(
+                console=self._console, refresh_per_second=REDRAWS, auto_refresh=False
+            )
+            self._live.start()
+        self._live.update(self._table(counts), refresh=True)
+
+    def closed(self, report: Report) -> None:
+        """Take the bars away and sum up."""
+        self.close()
+        super().closed(report)
+
+    def close(self) -> None:
+        """Stop drawing; the last state of the bars stays."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _table(self, counts: Mapping[str, Counts]) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        table.add_column("activity")
+        table.add_column("")
+        for name in ("done", "failed", "running", "left", "rate", "time left"):
+            table.add_column(name, justify="right")
+        for name, one in counts.items():
+            table.add_row(name, _bar(one), *self._cells(name, one))
+        return table
+
+    def _cells(self, name: str, one: Counts) -> list[str]:
+        rate = self.rates.per_s(name)
+        left_s = self.rates.time_left_s(name, one)
+        return [
+            str(one.done),
+            str(one.failed),
+            str(one.running),
+            str(one.left),
+            f"{rate:.1f}/s" if rate else "",
+            format_duration(left_s) if left_s is not None else "",
+        ]
+
+
+def summary_lines(report: Report) -> list[str]:
+    """Return the summary of a closed execution: one line for it, one for each activity."""
+    took = format_duration(report.seconds)
+    lines = [f"execution {report.run.workflow_id} {report.status} after {took}"]
+    if report.ending.reason:
+        lines.append(f"  reason: {report.ending.reason}")
+    for name, one in report.counts.items():
+        told = f"  {name}: {one.done} of {one.total} done, {one.failed} failed"
+        lines.append(told + (f", {one.retries} retries" if one.retries else ""))
+    return lines
+
+
+def _plain(counts: Mapping[str, Counts]) -> dict[str, dict[str, int]]:
+    return {name: {**asdict(one), "left": one.left} for name, one in counts.items()}
+
+
+def _bar(one: Counts) -> Text:
+    if not one.total:
+        return Text("·" * BAR_WIDTH, style="dim")
+    done = BAR_WIDTH * one.done // one.total
+    failed = -(-BAR_WIDTH * one.failed // one.total)
+    rest = max(0, BAR_WIDTH - done - failed)
+    return Text.assemble(
+        ("█" * done, "green"), ("█" * failed, "red"), ("─" * rest, "dim")
+    )  # fmt: skip

@@ -1,0 +1,248 @@
+"""One execution as the command line sees it: start or join it, look at it, read how it ended.
+
+Plain boto3, called from the supervisor's one helper thread: none of this is per task. Law: the
+same id and the same input lead to the same execution, whoever asks and however often, so a command
+that was cut off can simply be repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from hashlib import sha256
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from garcon.canonical import canonical_json
+from garcon.description import FlowDescription
+from garcon.errors import EngineError, OpenWithAnotherInput, ServiceError
+from garcon.outcome import cut
+from garcon.progress import Counts, counts_from_context
+
+#: SWF lists executions with a delay (eventual consistency); a started one shows within this time.
+LOOKUP_S = 10.0
+
+TAG_MAX = 256  # characters; SWF's limit for an execution's tag
+NAME_IN_ID_MAX = 200  # characters of the flow's name that a default workflow id keeps
+
+
+@dataclass(frozen=True)
+class Run:
+    """Which execution: SWF's workflow id and run id."""
+
+    workflow_id: str
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Started:
+    """How the command came to its execution.
+
+    Attributes:
+        run: the execution.
+        joined: it was open already, with the same input.
+        earlier: close status of an earlier execution of this id, None where there is none.
+    """
+
+    run: Run
+    joined: bool
+    earlier: str | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """An execution at one moment.
+
+    Attributes:
+        close_status: `COMPLETED`, `FAILED`, `CANCELED`, `TERMINATED`, `TIMED_OUT`,
+            `CONTINUED_AS_NEW`; None while it is open.
+        counts: progress of each activity, in the flow's order, as its decider last told.
+    """
+
+    close_status: str | None
+    counts: Mapping[str, Counts]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an execution closed, from its last event."""
+
+    reason: str = ""
+    details: str = ""
+    result: str = ""
+
+
+def without_own_keys(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an execution's input without garcon's own `garcon.*` keys.
+
+    They say how to run, not what: two inputs that differ only there are the same work.
+    """
+    return {key: value for key, value in data.items() if not key.startswith("garcon.")}
+
+
+def default_workflow_id(flow_name: str, data: Mapping[str, Any]) -> str:
+    """Return the workflow id that this flow and this input always have."""
+    digest = sha256(canonical_json(without_own_keys(data)).encode()).hexdigest()[:16]
+    return f"{flow_name[:NAME_IN_ID_MAX]}-{digest}"
+
+
+def tags_of(workflow_id: str, data: Mapping[str, Any]) -> list[str]:
+    """Return the tags of a root execution: garcon's mark, the root, and the range of its input."""
+    tags = ["garcon", cut(f"root={workflow_id}", TAG_MAX)]
+    tags += [cut(f"{key}={data[key]}", TAG_MAX) for key in ("start", "end") if key in data]
+    return tags
+
+
+class Executions:
+    """The executions of one flow on one engine, through boto3."""
+
+    def __init__(self, connect: Callable[[], Any], description: FlowDescription) -> None:
+        """Ask `connect` for a boto3 client, anew for each step, since an engine may come back.
+
+        Args:
+            connect: returns a client of SWF; it may block.
+            description: the flow.
+        """
+        self._connect = connect
+        self._flow = description
+
+    @property
+    def _client(self) -> Any:
+        return self._connect()
+
+    def start_or_join(
+        self, workflow_id: str, data: Mapping[str, Any], priority: int | None = None
+    ) -> Started:
+        """Start an execution, or join the open one of the same id and input.
+
+        Raises:
+            OpenWithAnotherInput: an execution of this id is open with another input.
+            ServiceError: the engine refuses.
+        """
+        # What closed has to be read before the start: later it could be this very run.
+        earlier = self._earlier_status(workflow_id)
+        try:
+            run_id = self._start(workflow_id, data, priority)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "WorkflowExecutionAlreadyStartedFault":
+                raise as_service_error(error) from error
+            return self._join(workflow_id, data)
+        return Started(Run(workflow_id, run_id), joined=False, earlier=earlier)
+
+    def look(self, run: Run) -> Look:
+        """Return the state and the progress of `run`."""
+        try:
+            answer = self._client.describe_workflow_execution(
+                domain=self._flow.domain, execution=_execution(run)
+            )
+        except ClientError as error:
+            raise as_service_error(error) from error
+        info = answer["executionInfo"]
+        status = info.get("closeStatus") if info["executionStatus"] == "CLOSED" else None
+        return Look(status, counts_from_context(answer.get("latestExecutionContext")))
+
+    def ending(self, run: Run) -> Ending:
+        """Return what the closing event of `run` says."""
+        event = self._event(run, newest=True)
+        attributes: Mapping[str, str] = next(
+            (value for key, value in event.items() if key.endswith("EventAttributes")), {}
+        )
+        return Ending(
+            attributes.get("reason", ""),
+            attributes.get("details", ""),
+            attributes.get("result", ""),
+        )
+
+    def _start(self, workflow_id: str, data: Mapping[str, Any], priority: int | None) -> str:
+        optional = {} if priority is None else {"taskPriority": str(priority)}
+        answer = self._client.start_workflow_execution(
+            domain=self._flow.domain,
+            workflowId=workflow_id,
+            workflowType={"name": self._flow.name, "version": self._flow.version},
+            taskList={"name": self._flow.task_list},
+            input=json.dumps(data, ensure_ascii=False),
+            executionStartToCloseTimeout=str(self._flow.execution_timeout_s),
+            taskStartToCloseTimeout=str(self._flow.decision_timeout_s),
+            childPolicy="TERMINATE",
+            tagList=tags_of(workflow_id, data),
+            **optional,
+        )
+        return str(answer["runId"])
+
+    def _join(self, workflow_id: str, data: Mapping[str, Any]) -> Started:
+        run = self._find_open(workflow_id)
+        event = self._event(run, newest=False)
+        text = event["workflowExecutionStartedEventAttributes"].get("input", "")
+        if not _same_input(text, data):
+            raise OpenWithAnotherInput(
+                f"execution {workflow_id!r} is open with another input; wait for it to close, or "
+                "give this one its own --workflow-id"
+            )
+        return Started(run, joined=True)
+
+    def _find_open(self, workflow_id: str) -> Run:
+        deadline = time.monotonic() + LOOKUP_S
+        while True:
+            found = self._client.list_open_workflow_executions(
+                domain=self._flow.domain,
+                startTimeFilter={"oldestDate": datetime.fromtimestamp(0, timezone.utc)},
+                executionFilter={"workflowId": workflow_id},
+            )["executionInfos"]
+            if found:
+                return Run(workflow_id, found[0]["execution"]["runId"])
+            if time.monotonic() >= deadline:
+                raise EngineError(
+                    f"execution {workflow_id!r} is open, says the engine, yet is not listed after "
+                    f"{LOOKUP_S:.0f} s; run the command again"
+                )
+            time.sleep(0.5)
+
+    def _earlier_status(self, workflow_id: str) -> str | None:
+        try:
+            found = self._client.list_closed_workflow_executions(
+                domain=self._flow.domain,
+                startTimeFilter={"oldestDate": datetime.fromtimestamp(0, timezone.utc)},
+                executionFilter={"workflowId": workflow_id},
+                maximumPageSize=1,
+            )["executionInfos"]
+        except ClientError as error:
+            raise as_service_error(error) from error
+        return str(found[0]["closeStatus"]) if found else None
+
+    def _event(self, run: Run, *, newest: bool) -> dict[str, Any]:
+        try:
+            answer = self._client.get_workflow_execution_history(
+                domain=self._flow.domain,
+                execution=_execution(run),
+                maximumPageSize=1,
+                reverseOrder=newest,
+            )
+        except ClientError as error:
+            raise as_service_error(error) from error
+        event: dict[str, Any] = answer["events"][0]
+        return event
+
+
+def as_service_error(error: ClientError) -> ServiceError:
+    """Return garcon's error for a fault that boto3 raised."""
+    told = error.response["Error"]
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+    return ServiceError(told.get("Code", ""), told.get("Message", ""), status)
+
+
+def _execution(run: Run) -> dict[str, str]:
+    return {"workflowId": run.workflow_id, "runId": run.run_id}
+
+
+def _same_input(text: str, data: Mapping[str, Any]) -> bool:
+    try:
+        other = json.loads(text or "{}")
+    except ValueError:
+        return False
+    if not isinstance(other, dict):
+        return False
+    return canonical_json(without_own_keys(other)) == canonical_json(without_own_keys(data))

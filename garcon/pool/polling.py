@@ -1,0 +1,85 @@
+"""How many polls each task list gets, as a pure table of counters.
+
+A poll that waits may be given a task at any moment, so each waiting poll is a promise to have a
+worker. Every list keeps one, a scout, while any worker is idle. A list that brings tasks earns
+more, one per task brought and never more than there are idle workers; an empty poll gives one
+back. Law: waiting polls in all are at most twice the workers plus the lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass
+class _List:
+    waiting: int = 0
+    level: int = 1  # polls that this list has earned
+    paused_until_s: float = 0.0
+
+
+class PollLevels:
+    """Polls that wait, and polls that are due, for each list."""
+
+    def __init__(self, task_lists: Iterable[str]) -> None:
+        """Start with nothing waiting."""
+        self._lists = {name: _List() for name in task_lists}
+        self._next = 0  # where the next round starts, so that no list is always first
+
+    @property
+    def waiting(self) -> int:
+        """Polls under way over all lists."""
+        return sum(one.waiting for one in self._lists.values())
+
+    def take_due(self, idle: int, in_hand: int, workers: int, now_s: float) -> list[str]:
+        """Return the lists to poll now, once per poll, and count those polls as waiting.
+
+        Args:
+            idle: workers without a task.
+            in_hand: tasks that came and wait for a worker.
+            workers: workers in all.
+            now_s: monotonic seconds.
+        """
+        free = idle - in_hand
+        room = 2 * workers + len(self._lists) - self.waiting
+        due: list[str] = []
+        names = list(self._lists)
+        for turn in range(len(names)):
+            name = names[(self._next + turn) % len(names)]
+            for _ in range(min(self._wanted(name, free, now_s), room - len(due))):
+                self._lists[name].waiting += 1
+                due.append(name)
+        if names:
+            self._next = (self._next + 1) % len(names)
+        return due
+
+    def _wanted(self, name: str, free: int, now_s: float) -> int:
+        one = self._lists[name]
+        if free <= 0 or one.paused_until_s > now_s:
+            return 0
+        return max(0, min(one.level, free) - one.waiting)
+
+    def brought(self, name: str, idle: int) -> None:
+        """Count a poll of `name` as ended with a task; `idle` workers bound what it earned."""
+        one = self._lists[name]
+        one.waiting -= 1
+        one.level = max(1, min(one.level + 1, idle))
+
+    def empty(self, name: str) -> None:
+        """Count a poll of `name` as ended without a task."""
+        one = self._lists[name]
+        one.waiting -= 1
+        one.level = max(1, one.level - 1)
+
+    def failed(self, name: str, until_s: float) -> None:
+        """Count a poll of `name` as failed: the list rests until `until_s` (monotonic)."""
+        one = self._lists[name]
+        one.waiting -= 1
+        one.level = 1
+        one.paused_until_s = until_s
+
+    def next_due_s(self, now_s: float) -> float | None:
+        """Return when the first resting list may be polled again, None where none rests."""
+        resting = [one.paused_until_s for one in self._lists.values() if one.paused_until_s > now_s]
+        return min(resting, default=None)

@@ -1,0 +1,236 @@
+"""What a pool does for its flow: engine, types, tasks, decisions, the execution it was asked for.
+
+The supervisor gives it children and takes them away; the service gives them work. It begins when
+the flow's description is known. Law: whatever the engine counts as this pool's is answered, handed
+back or journalled before the service ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from garcon import client
+from garcon.description import FlowDescription
+from garcon.log import log_event
+from garcon.pool.config import PoolConfig
+from garcon.pool.dataplane import DataPlane
+from garcon.pool.deciding import Deciding
+from garcon.pool.dispatcher import Dispatcher
+from garcon.pool.display import Display
+from garcon.pool.execution import Executions, default_workflow_id
+from garcon.pool.frames import Frame
+from garcon.pool.jobs import Jobs
+from garcon.pool.journal import Journal
+from garcon.pool.nursery import Child
+from garcon.pool.recovery import answer_for_the_dead
+from garcon.pool.registration import register
+from garcon.pool.slots import ChildKind
+from garcon.pool.watch import Wanted, Watch
+
+logger = logging.getLogger("garcon.pool")
+
+#: AWS does not know ReleasePolls: its polls are waited for, they last 60 s.
+POLLS_END_S = 65.0
+
+
+class Service:
+    """The pool's work between its children and the engine."""
+
+    def __init__(
+        self, config: PoolConfig, display: Display, on_overdue: Callable[[int], None]
+    ) -> None:
+        """Serve as `config` says.
+
+        Args:
+            config: the command's words.
+            display: shows the execution.
+            on_overdue: told the slot of a decider that has to be killed.
+        """
+        self._config = config
+        self._display = display
+        self._on_overdue = on_overdue
+        # One thread for what cannot be awaited: boto3's control calls and starting an engine.
+        self._helper = ThreadPoolExecutor(1, thread_name_prefix="garcon-control")
+        self._jobs = Jobs()
+        self._watch: Watch | None = None
+        self._plane: DataPlane | None = None
+        self._journal: Journal | None = None
+        self._dispatcher: Dispatcher | None = None
+        self._deciding: Deciding | None = None
+        self._waiting: dict[int, Child] = {}
+
+    # -- begin --------------------------------------------------------------------------------
+
+    async def prepare(self) -> client.Engine | None:
+        """Start what needs no flow: return the engine if the command's words name one.
+
+        Raises:
+            UsageError: the words name no engine.
+            EngineError: it cannot be started.
+        """
+        named = self._config.engine or self._config.environ.get("GARCON_ENGINE")
+        if not named:
+            return None
+        engine = self._resolve(None)
+        await self._control(client.ensure, engine)
+        return engine
+
+    async def begin(self, flow: FlowDescription, engine: client.Engine | None) -> None:
+        """Connect, register the flow's types, answer for dead pools, and take work.
+
+        Raises:
+            EngineError: the engine is unreachable or refuses.
+        """
+        if engine is None:
+            engine = self._resolve(flow)
+        self._display.note(engine.describe(flow.domain))
+        await self._control(client.ensure, engine)
+        await self._control(lambda: register(client.swf_client(engine), engine, flow))
+        self._journal = Journal.open(engine.key, self._config.identity)
+        self._plane = DataPlane(
+            engine, executor=self._helper, on_connection=self._on_connection
+        )
+        await self._plane.__aenter__()
+        self._jobs.spawn(answer_for_the_dead(self._plane, engine.key, flow.domain))
+        self._dispatcher = Dispatcher(self._plane, self._journal, flow, self._config.identity)
+        self._deciding = Deciding(
+            self._plane,
+            self._journal,
+            flow,
+            self._config.identity,
+            on_overdue=self._on_overdue,
+            on_closing=self._on_closing,
+        )
+        executions = Executions(lambda: client.swf_client(engine), flow)
+        self._watch = Watch(executions, self._control, self._display)
+        self._flow = flow
+        for child in self._waiting.values():
+            self._employ(child)
+        self._waiting.clear()
+        self._jobs.spawn(self._dispatcher.run())
+        self._jobs.spawn(self._deciding.run())
+
+    async def run_execution(self) -> int:
+        """Run the execution that the command asks for, and return the exit code.
+
+        Raises:
+            GarconError: it could not be started, joined or watched to its end.
+        """
+        assert self._watch is not None
+        data = self._config.input
+        assert data is not None
+        workflow_id = self._config.workflow_id or default_workflow_id(self._flow.name, data)
+        return await self._watch.run(Wanted(workflow_id, data, self._config.priority))
+
+    # -- children -----------------------------------------------------------------------------
+
+    def add(self, child: Child) -> None:
+        """Give work to a child that is ready."""
+        if self._dispatcher is None:
+            self._waiting[child.slot] = child
+        else:
+            self._employ(child)
+
+    def retire(self, slot: int) -> None:
+        """Give this child nothing more."""
+        self._waiting.pop(slot, None)
+        if self._dispatcher is not None:
+            self._dispatcher.retire_worker(slot)
+
+    def remove(self, slot: int, status: str, facts: Mapping[str, Any]) -> None:
+        """Take note of a child's end, and answer for what it had in hand."""
+        self._waiting.pop(slot, None)
+        if self._dispatcher is not None and self._deciding is not None:
+            self._dispatcher.remove_worker(slot, status, facts)
+            self._deciding.remove_decider(slot)
+
+    def is_busy(self, slot: int) -> bool:
+        """Whether the child in this slot has a task in hand."""
+        if self._dispatcher is None or self._deciding is None:
+            return False
+        return self._dispatcher.is_busy(slot) or self._deciding.is_busy(slot)
+
+    @property
+    def dispatcher(self) -> Dispatcher | None:
+        """The way of activity tasks, None before the service has begun."""
+        return self._dispatcher
+
+    async def on_frame(self, child: Child, frame: Frame) -> None:
+        """Act on what a child says."""
+        if self._dispatcher is None or self._deciding is None:
+            return
+        if child.kind is ChildKind.WORKER:
+            await self._dispatcher.on_frame(child, frame)
+        else:
+            await self._deciding.on_frame(child, frame)
+
+    def _employ(self, child: Child) -> None:
+        assert self._dispatcher is not None
+        assert self._deciding is not None
+        if child.kind is ChildKind.WORKER:
+            self._dispatcher.add_worker(child)
+        else:
+            self._deciding.add_decider(child)
+
+    # -- end ----------------------------------------------------------------------------------
+
+    def stop_taking(self) -> None:
+        """Take no further work; running tasks go on. The polls that wait are called off."""
+        if self._dispatcher is None or self._deciding is None:
+            return
+        self._dispatcher.stop_taking()
+        self._deciding.stop_taking()
+        self._jobs.spawn(self._release_polls())
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait until everything in hand is answered and no poll waits, at most `timeout_s`.
+
+        At least as long as an engine that cannot call polls off may take to end them.
+        """
+        if self._dispatcher is None or self._deciding is None:
+            return
+        deadline_s = asyncio.get_running_loop().time() + max(timeout_s, POLLS_END_S)
+        await self._deciding.drain(deadline_s)
+        await self._dispatcher.drain(deadline_s)
+
+    async def close(self) -> None:
+        """Drop what is still under way and close the connections; tokens stay journalled."""
+        await self._jobs.cancel()
+        if self._deciding is not None and self._dispatcher is not None:
+            await self._deciding.abort()
+            await self._dispatcher.abort()
+        if self._plane is not None:
+            await self._plane.__aexit__(None, None, None)
+        if self._journal is not None:
+            self._journal.close()
+        self._helper.shutdown(wait=False, cancel_futures=True)
+
+    async def _release_polls(self) -> None:
+        assert self._plane is not None
+        await self._plane.release_polls(self._config.identity)
+
+    # -- helpers ------------------------------------------------------------------------------
+
+    def _resolve(self, flow: FlowDescription | None) -> client.Engine:
+        return client.resolve_engine(
+            self._config.engine,
+            environ=self._config.environ,
+            cwd=self._config.folder,
+            flow_endpoint=flow.client_endpoint if flow else None,
+            flow_region=flow.client_region if flow else None,
+        )
+
+    async def _control(self, call: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._helper, call, *args)
+
+    def _on_closing(self, run_id: str) -> None:
+        if self._watch is not None:
+            self._watch.hurry(run_id)
+
+    def _on_connection(self, lost: bool, text: str) -> None:
+        level = logging.WARNING if lost else logging.INFO
+        log_event(logger, level, "engine.lost" if lost else "engine.back", text=text)

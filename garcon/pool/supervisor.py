@@ -1,0 +1,343 @@
+"""The pool's one loop: what happens to its processes becomes facts, what follows is performed.
+
+The supervisor owns the zygote, the children and the signals; the service beside it owns the work.
+It never imports the flow. Law: signals, exits and replies only put facts into a queue; `step`
+decides, and `_perform` is the one place that acts on processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from garcon.description import FlowDescription
+from garcon.errors import BootError, FlowError, GarconError, Interrupted
+from garcon.log import log_event
+from garcon.pool import lifecycle
+from garcon.pool.config import PoolConfig
+from garcon.pool.display import Display
+from garcon.pool.facts import (
+    Action,
+    Booted,
+    Drain,
+    Exited,
+    Fact,
+    Finish,
+    Fork,
+    Forked,
+    ForkFailed,
+    Kill,
+    KillAsked,
+    ReloadAsked,
+    RetireZygote,
+    StartZygote,
+    StopAsked,
+    Tell,
+    ZygoteGone,
+    ZygoteReady,
+)
+from garcon.pool.frames import FrameError
+from garcon.pool.jobs import Jobs
+from garcon.pool.nursery import Child, ChildExited, ForkError, Notice, Nursery, ZygoteExited
+from garcon.pool.service import Service
+from garcon.pool.slots import ChildKind, Pool, Rules, State
+
+logger = logging.getLogger("garcon.pool")
+
+#: What ends the pool by an accident of garcon's own.
+BROKEN = 1
+
+#: A decider that overran its time has this long to react to SIGTERM, seconds.
+OVERDUE_GRACE_S = 1.0
+
+
+class Supervisor:
+    """One pool, from the command to its exit code."""
+
+    def __init__(self, config: PoolConfig, display: Display, workers: int) -> None:
+        """Run `config` with so many `workers` at first, and show it on `display`."""
+        self._config = config
+        self._display = display
+        self._pool = Pool.of(
+            workers, config.deciders, Rules(drain_timeout_s=config.drain_timeout_s)
+        )
+        self._facts: asyncio.Queue[Fact] = asyncio.Queue()
+        self._jobs = Jobs()
+        self._nurseries: dict[int, Nursery] = {}
+        self._service = Service(config, display, self._on_overdue)
+        self._described: asyncio.Future[FlowDescription] | None = None
+        self._stop_now = asyncio.Event()
+        self._stopping = False
+        self._told_ready = False
+        self._finish: Finish | None = None
+        self._closed_with: int | None = None
+        self._failure: GarconError | None = None
+
+    async def run(self) -> int:
+        """Keep the pool until it is stopped or its execution has closed; return the exit code.
+
+        Raises:
+            GarconError: why it could not do what it was asked; with its own exit code.
+        """
+        loop = asyncio.get_running_loop()
+        self._described = loop.create_future()
+        loop.set_exception_handler(self._on_accident)
+        self._install_signals()
+        serving = self._jobs.spawn(self._serve())
+        try:
+            await self._live()
+            if not self._stopping:
+                self._service.stop_taking()
+            await self._leave(serving)
+        finally:
+            serving.cancel()
+            await self._close()
+        return self._verdict()
+
+    async def _live(self) -> None:
+        """Step until the life of the processes is over."""
+        loop = asyncio.get_running_loop()
+        facts: list[Fact] = []
+        while not self._pool.finished:
+            self._pool, actions = lifecycle.step(self._pool, facts, loop.time())
+            for action in actions:
+                self._perform(action)
+            self._tell_ready()
+            if not self._pool.finished:
+                facts = await self._observe()
+
+    async def _observe(self) -> list[Fact]:
+        """Wait for facts, or for the next deadline."""
+        loop = asyncio.get_running_loop()
+        wake_s = lifecycle.next_wake_s(self._pool)
+        timeout_s = None if wake_s is None else max(0.0, wake_s - loop.time())
+        try:
+            facts = [await asyncio.wait_for(self._facts.get(), timeout_s)]
+        except asyncio.TimeoutError:
+            return []
+        while not self._facts.empty():
+            facts.append(self._facts.get_nowait())
+        if any(isinstance(fact, StopAsked) for fact in facts):
+            self._note_stop()
+        return facts
+
+    def _note_stop(self) -> None:
+        if self._stopping:
+            self._stop_now.set()
+        self._stopping = True
+        self._service.stop_taking()
+
+    # -- the work -----------------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        """Begin the service, run the execution if one was asked for, and ask for the stop."""
+        assert self._described is not None
+        try:
+            engine = await self._service.prepare()
+            flow = await self._described
+            await self._service.begin(flow, engine)
+            self._tell_ready()
+            if self._config.input is not None:
+                self._closed_with = await self._service.run_execution()
+                self._facts.put_nowait(StopAsked())
+        except GarconError as error:
+            self._failure = error
+            self._facts.put_nowait(StopAsked())
+
+    async def _leave(self, serving: asyncio.Task[Any]) -> None:
+        """Wait until nothing is in this pool's hands, unless it is told not to wait."""
+        loop = asyncio.get_running_loop()
+        if self._config.input is not None and not serving.done():
+            serving.cancel()
+        drained = loop.create_task(self._service.drain(self._config.drain_timeout_s))
+        hurried = loop.create_task(self._wait_second_stop())
+        await asyncio.wait({drained, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        for job in (drained, hurried):
+            job.cancel()
+
+    async def _wait_second_stop(self) -> None:
+        while not self._stop_now.is_set():
+            if isinstance(await self._facts.get(), StopAsked):
+                return
+
+    async def _close(self) -> None:
+        await self._service.close()
+        for nursery in self._nurseries.values():
+            await nursery.close()
+        await self._jobs.cancel()
+        self._display.close()
+
+    def _verdict(self) -> int:
+        if self._failure is not None:
+            raise self._failure
+        assert self._finish is not None
+        if self._finish.exit_code:
+            kind = FlowError if self._finish.exit_code == FlowError.exit_code else BootError
+            raise kind(self._finish.text)
+        if self._config.input is None:
+            return 0
+        if self._closed_with is None:
+            raise Interrupted(
+                "stopped before the execution closed; the same command goes on with it"
+            )
+        return self._closed_with
+
+    # -- actions ------------------------------------------------------------------------------
+
+    def _perform(self, action: Action) -> None:
+        if isinstance(action, StartZygote):
+            self._jobs.spawn(self._start_zygote(action.generation))
+        elif isinstance(action, RetireZygote):
+            self._jobs.spawn(self._retire_zygote(action.generation))
+        elif isinstance(action, Fork):
+            self._jobs.spawn(self._fork(action))
+        elif isinstance(action, Drain):
+            self._service.retire(action.slot)
+            self._jobs.spawn(self._dismiss(action.slot))
+        elif isinstance(action, Kill):
+            self._signal(action.slot, signal.Signals[action.signal])
+        elif isinstance(action, Tell):
+            log_event(logger, logging.WARNING, action.event, **action.fields)
+        elif isinstance(action, Finish):
+            self._finish = action
+
+    async def _start_zygote(self, generation: int) -> None:
+        nursery = Nursery(
+            self._config.flow,
+            generation,
+            on_fact=self._on_nursery_fact,
+            on_output=self._display.output,
+            log=self._config.log,
+            chdir=str(self._config.folder),
+        )
+        self._nurseries[generation] = nursery
+        try:
+            description = await nursery.start()
+        except GarconError as error:
+            await nursery.close()
+            self._nurseries.pop(generation, None)
+            self._facts.put_nowait(ZygoteGone(generation, str(error), error.exit_code))
+            return
+        assert self._described is not None
+        if not self._described.done():
+            self._described.set_result(description)
+        self._facts.put_nowait(ZygoteReady(generation))
+
+    async def _retire_zygote(self, generation: int) -> None:
+        nursery = self._nurseries.pop(generation, None)
+        if nursery is not None:
+            await nursery.close()
+
+    async def _fork(self, action: Fork) -> None:
+        nursery = self._nurseries.get(action.generation)
+        if nursery is None:
+            self._facts.put_nowait(ForkFailed(action.slot, "its zygote is gone"))
+            return
+        try:
+            child = await nursery.fork(action.slot, action.kind)
+        except ForkError as error:
+            self._facts.put_nowait(ForkFailed(action.slot, str(error)))
+            return
+        self._facts.put_nowait(Forked(action.slot, child.pid))
+        self._jobs.spawn(self._listen(child))
+
+    async def _listen(self, child: Child) -> None:
+        """Take what the child says until it has nothing more to say; its exit is told apart."""
+        try:
+            while True:
+                frame = await child.stream.receive()
+                if frame is None:
+                    return
+                if frame.kind == "ready":
+                    self._service.add(child)
+                    self._facts.put_nowait(Booted(child.slot, child.pid))
+                else:
+                    await self._service.on_frame(child, frame)
+        except FrameError as error:
+            log_event(logger, logging.WARNING, "child.torn", slot=child.slot, why=error)
+
+    async def _dismiss(self, slot: int) -> None:
+        child = self._child(slot)
+        if child is None:
+            return
+        try:
+            await child.stream.send("stop")
+        except FrameError:
+            # It is on its way out already, or deaf: the drain's deadline ends it.
+            log_event(logger, logging.DEBUG, "child.deaf", slot=slot)
+
+    def _signal(self, slot: int, number: signal.Signals) -> None:
+        child = self._child(slot)
+        if child is not None:
+            self._nurseries[child.generation].signal(child, number)
+
+    def _child(self, slot: int) -> Child | None:
+        for nursery in self._nurseries.values():
+            child = nursery.children.get(slot)
+            if child is not None:
+                return child
+        return None
+
+    # -- facts --------------------------------------------------------------------------------
+
+    def _on_nursery_fact(self, fact: ChildExited | ZygoteExited | Notice) -> None:
+        if isinstance(fact, Notice):
+            self._display.note(fact.text)
+        elif isinstance(fact, ZygoteExited):
+            self._facts.put_nowait(ZygoteGone(fact.generation, fact.status))
+        else:
+            self._on_exit(fact)
+
+    def _on_exit(self, fact: ChildExited) -> None:
+        busy = self._service.is_busy(fact.slot)
+        told = {
+            "worker": fact.slot,
+            "pid": fact.pid,
+            "signal": fact.signal,
+            "cpu_s": fact.cpu_s,
+            "peak_kb": fact.peak_kb,
+        }
+        self._service.remove(fact.slot, fact.status, told)
+        self._facts.put_nowait(
+            Exited(fact.slot, fact.pid, fact.status, fact.signal, busy, fact.with_zygote)
+        )
+
+    def _on_overdue(self, slot: int) -> None:
+        self._facts.put_nowait(KillAsked(slot, OVERDUE_GRACE_S))
+
+    def _on_accident(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A mistake of garcon's own: written with its traceback, then the pool stops."""
+        del loop
+        error = context.get("exception")
+        logger.error("event=pool.accident %s", context["message"], exc_info=error)
+        if self._failure is None and error is not None:
+            self._failure = GarconError(f"{type(error).__name__}: {error} (see the log)")
+            self._facts.put_nowait(StopAsked())
+
+    def _install_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def on(number: signal.Signals, put: Callable[[], None]) -> None:
+            loop.add_signal_handler(number, put)
+
+        on(signal.SIGTERM, lambda: self._facts.put_nowait(StopAsked()))
+        on(signal.SIGINT, lambda: self._facts.put_nowait(StopAsked()))
+        on(signal.SIGHUP, lambda: self._facts.put_nowait(ReloadAsked()))
+        on(signal.SIGUSR1, self._dump_stacks)
+
+    def _dump_stacks(self) -> None:
+        for slot in self._pool.slots:
+            self._signal(slot, signal.SIGUSR1)
+
+    def _tell_ready(self) -> None:
+        """Say once that every worker is up and the service has begun."""
+        if self._told_ready or self._service.dispatcher is None:
+            return
+        workers = [one for one in self._pool.slots.values() if one.kind is ChildKind.WORKER]
+        up = sum(one.state is State.UP for one in workers)
+        if workers and up == len(workers):
+            self._told_ready = True
+            log_event(logger, logging.INFO, "pool.ready", workers=up)

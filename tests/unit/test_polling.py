@@ -1,0 +1,94 @@
+"""How many polls each task list gets."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from garcon.pool.polling import PollLevels
+
+
+def test_every_list_has_one_scout_while_a_worker_is_idle():
+    """One idle worker is enough for a poll on each list."""
+    levels = PollLevels(["a", "b", "c"])
+
+    due = levels.take_due(idle=1, in_hand=0, workers=4, now_s=0.0)
+
+    assert Counter(due) == {"a": 1, "b": 1, "c": 1}
+    assert levels.waiting == 3
+
+
+def test_no_poll_is_sent_while_nobody_is_idle():
+    """A busy pool asks for nothing that it could not run."""
+    levels = PollLevels(["a"])
+
+    assert levels.take_due(idle=0, in_hand=0, workers=4, now_s=0.0) == []
+
+
+def test_tasks_in_hand_count_against_idle_workers():
+    """Who is idle may be spoken for already."""
+    levels = PollLevels(["a"])
+
+    assert levels.take_due(idle=2, in_hand=2, workers=4, now_s=0.0) == []
+
+
+def test_a_list_that_brings_tasks_earns_polls_up_to_the_idle_workers():
+    """Each task brought earns one more poll; the idle workers bound it."""
+    levels = PollLevels(["a"])
+    levels.take_due(idle=3, in_hand=0, workers=3, now_s=0.0)
+
+    levels.brought("a", idle=3)
+    second = levels.take_due(idle=3, in_hand=0, workers=3, now_s=0.0)
+    for _ in range(5):
+        levels.brought("a", idle=3)
+        levels.take_due(idle=3, in_hand=0, workers=3, now_s=0.0)
+
+    assert len(second) == 2
+    assert levels.waiting == 3
+
+
+def test_an_empty_poll_gives_one_back_down_to_the_scout():
+    """A list that has gone quiet ends with its one scout."""
+    levels = PollLevels(["a"])
+    levels.take_due(idle=8, in_hand=0, workers=8, now_s=0.0)
+    for _ in range(4):
+        levels.brought("a", idle=8)
+        levels.take_due(idle=8, in_hand=0, workers=8, now_s=0.0)
+
+    for _ in range(20):
+        if levels.waiting:
+            levels.empty("a")
+        levels.take_due(idle=8, in_hand=0, workers=8, now_s=0.0)
+    while levels.waiting > 1:
+        levels.empty("a")
+
+    assert levels.take_due(idle=8, in_hand=0, workers=8, now_s=0.0) == []
+    assert levels.waiting == 1
+
+
+def test_polls_in_all_stay_below_twice_the_workers_plus_the_lists():
+    """However many lists bring tasks, the promise stays bounded."""
+    names = [f"list{n}" for n in range(10)]
+    levels = PollLevels(names)
+    for _ in range(6):
+        due = levels.take_due(idle=4, in_hand=0, workers=4, now_s=0.0)
+        assert levels.waiting <= 2 * 4 + len(names)
+        for name in due:
+            levels.brought(name, idle=4)
+
+    levels.take_due(idle=4, in_hand=0, workers=4, now_s=0.0)
+
+    assert levels.waiting <= 2 * 4 + len(names)
+
+
+def test_a_failed_poll_rests_its_list_and_no_other():
+    """A throttled list waits; the others go on."""
+    levels = PollLevels(["a", "b"])
+    levels.take_due(idle=2, in_hand=0, workers=2, now_s=0.0)
+
+    levels.failed("a", until_s=5.0)
+    levels.empty("b")
+    early = levels.take_due(idle=2, in_hand=0, workers=2, now_s=4.9)
+    late = levels.take_due(idle=2, in_hand=0, workers=2, now_s=5.0)
+
+    assert early == ["b"]
+    assert late == ["a"]
