@@ -7,6 +7,7 @@ PYTEST_ARGS ?=
 
 py := $(VENV)/bin/python
 pip_install := $(py) -m pip install --quiet --disable-pip-version-check
+benchmarks := $(basename $(notdir $(wildcard benchmarks/[!_]*.py)))
 input := {"start": "2026-01-01", "end": "2026-01-07"}
 
 .PHONY: run test check bench clean
@@ -24,7 +25,7 @@ check: $(VENV)/.ready-dev  ## format, lint, types, pure tests
 	$(py) -m pytest -q tests/unit
 
 bench: $(VENV)/.ready-test  ## the figures of docs/, on a quiet machine
-	set -e; for one in benchmarks/[!_]*.py; do echo "== $$one"; $(py) "$$one"; done
+	set -e; for one in $(benchmarks); do echo "== $$one"; $(py) -m benchmarks.$$one; done
 
 clean:  ## forget the virtual environment
 	rm -rf $(VENV)
