@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
-from garcon.log import LogSettings, configure
+from garcon.log import LogSettings, TextFormatter, configure
 from garcon.pool.config import PoolConfig, check_workflow_id, parse_input
 from garcon.pool.display import Display, JsonDisplay, TerminalDisplay
+from garcon.pool.streams import BackgroundStream
 from garcon.pool.supervisor import Supervisor
+
+#: How long a command waits at its end for who reads its output, seconds.
+LAST_WORDS_S = 10.0
 
 
 def run_pool(words: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
@@ -22,16 +27,18 @@ def run_pool(words: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
         GarconError: why it could not do what was asked, with its own exit code.
     """
     config = configure_pool(words)
-    display = _display(config, out, err)
-    logs = configure(config.log)
+    behind = [BackgroundStream(stream) for stream in (out, err)]
+    display = make_display(config, *(cast(TextIO, stream) for stream in behind))
+    shown = _show_log(config.log, display)
+    written = configure(config.log) if config.log.file else None
     try:
-        return asyncio.run(_supervise(config, display))
+        return asyncio.run(Supervisor(config, display).run())
     finally:
-        logs.close()
-
-
-async def _supervise(config: PoolConfig, display: Display) -> int:
-    return await Supervisor(config, display, config.procs or 1).run()
+        logging.getLogger().removeHandler(shown)
+        if written is not None:
+            written.close()
+        for stream in behind:
+            stream.close(LAST_WORDS_S)
 
 
 def configure_pool(words: Mapping[str, Any]) -> PoolConfig:
@@ -63,12 +70,13 @@ def configure_pool(words: Mapping[str, Any]) -> PoolConfig:
         priority=words["priority"],
         drain_timeout_s=words["drain_timeout"],
         json=words["as_json"],
-        folder=_enter(words["chdir"]),
+        folder=enter_folder(words["chdir"]),
         log=settings,
     )
 
 
-def _enter(folder: str | None) -> Path:
+def enter_folder(folder: str | None) -> Path:
+    """Make `folder` the working folder, and the first place where modules are looked for."""
     if folder:
         os.chdir(folder)
     here = Path.cwd()
@@ -77,8 +85,30 @@ def _enter(folder: str | None) -> Path:
     return here
 
 
-def _display(config: PoolConfig, out: TextIO, err: TextIO) -> Display:
+def make_display(config: PoolConfig, out: TextIO, err: TextIO) -> Display:
+    """Return the display that fits the streams and the command's words."""
     if config.json:
         return JsonDisplay(out, err)
     return TerminalDisplay(out, err) if err.isatty() else Display(out, err)
 
+
+class _ToDisplay(logging.Handler):
+    """Shows log lines where the notes are, so that bars and lines do not run into each other."""
+
+    def __init__(self, display: Display) -> None:
+        super().__init__()
+        self._display = display
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._display.note(self.format(record))
+
+
+def _show_log(settings: LogSettings, display: Display) -> logging.Handler:
+    """Show the supervisor's log on the display: all of it, or warnings where a file has the rest."""
+    handler = _ToDisplay(display)
+    handler.setFormatter(TextFormatter(settings.process))
+    handler.setLevel(logging.WARNING if settings.file else settings.level)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(settings.level)
+    return handler

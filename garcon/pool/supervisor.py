@@ -57,16 +57,18 @@ OVERDUE_GRACE_S = 1.0
 class Supervisor:
     """One pool, from the command to its exit code."""
 
-    def __init__(self, config: PoolConfig, display: Display, workers: int) -> None:
-        """Run `config` with so many `workers` at first, and show it on `display`."""
+    def __init__(self, config: PoolConfig, display: Display) -> None:
+        """Run what `config` says, and show it on `display`."""
         self._config = config
         self._display = display
         self._pool = Pool.of(
-            workers, config.deciders, Rules(drain_timeout_s=config.drain_timeout_s)
+            config.procs or 1, config.deciders, Rules(drain_timeout_s=config.drain_timeout_s)
         )
         self._facts: asyncio.Queue[Fact] = asyncio.Queue()
         self._jobs = Jobs()
         self._nurseries: dict[int, Nursery] = {}
+        self._announced: dict[int, int] = {}  # slot -> pid that `Forked` has told
+        self._early_exits: dict[int, Exited] = {}  # pid -> exit seen before its `Forked`
         self._service = Service(config, display, self._on_overdue)
         self._described: asyncio.Future[FlowDescription] | None = None
         self._stop_now = asyncio.Event()
@@ -242,6 +244,11 @@ class Supervisor:
             self._facts.put_nowait(ForkFailed(action.slot, str(error)))
             return
         self._facts.put_nowait(Forked(action.slot, child.pid))
+        self._announced[action.slot] = child.pid
+        # A child can be dead before this coroutine goes on: its exit waits for its birth.
+        exited = self._early_exits.pop(child.pid, None)
+        if exited is not None:
+            self._facts.put_nowait(exited)
         self._jobs.spawn(self._listen(child))
 
     async def _listen(self, child: Child) -> None:
@@ -301,9 +308,11 @@ class Supervisor:
             "peak_kb": fact.peak_kb,
         }
         self._service.remove(fact.slot, fact.status, told)
-        self._facts.put_nowait(
-            Exited(fact.slot, fact.pid, fact.status, fact.signal, busy, fact.with_zygote)
-        )
+        exited = Exited(fact.slot, fact.pid, fact.status, fact.signal, busy, fact.with_zygote)
+        if self._announced.get(fact.slot) == fact.pid:
+            self._facts.put_nowait(exited)
+        else:
+            self._early_exits[fact.pid] = exited
 
     def _on_overdue(self, slot: int) -> None:
         self._facts.put_nowait(KillAsked(slot, OVERDUE_GRACE_S))
