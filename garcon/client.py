@@ -280,25 +280,29 @@ def _new_client(
             "swf",
             region_name=engine.region,
             endpoint_url=url,
-            config=_config(purpose),
+            config=_config(engine, purpose),
             **secrets,
         )
     except (BotoCoreError, ValueError) as error:
         raise EngineError(f"engine: {error}") from error
 
 
-def _config(purpose: Purpose) -> Config:
+def _config(engine: Engine, purpose: Purpose) -> Config:
+    # A proxy for the world is none for an engine on this machine. None leaves it to boto3.
+    proxies: dict[str, str] | None = {} if engine.kind == "local" else None
     if purpose == "poll":
         return Config(
             connect_timeout=CONNECT_S,
             read_timeout=POLL_READ_S,
             retries={"mode": "standard", "total_max_attempts": 1},
+            proxies=proxies,
             user_agent_extra="garcon",
         )
     return Config(
         connect_timeout=CONNECT_S,
         read_timeout=CALL_READ_S,
         retries={"mode": "standard"},
+        proxies=proxies,
         user_agent_extra="garcon",
     )
 

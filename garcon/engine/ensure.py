@@ -26,7 +26,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from garcon.engine.address import EngineFiles, answers, read_address, take_lock
+from garcon.engine.address import NONCE_HEADER, EngineFiles, answers, read_address, take_lock
+
+__all__ = ["NONCE_HEADER", "EngineStartError", "ensure_engine", "published_nonce"]
 
 #: What Python is asked to run; the tests of starting put a stand-in here.
 _ENGINE = ["-m", "garcon.engine"]
@@ -87,6 +89,16 @@ def ensure_engine(
         raise EngineStartError(f"engine: cannot start for {files.db}: {error}") from error
     finally:
         os.close(starting)
+
+
+def published_nonce(db_path: Path) -> str | None:
+    """Return the nonce that the file's engine has published, None where none is legible.
+
+    A client that meets another nonce in a response asks here whether the engine was started anew
+    or another program sits on its port.
+    """
+    address = read_address(EngineFiles.of(db_path).address)
+    return address.nonce if address else None
 
 
 def _answering_url(files: EngineFiles, timeout_s: float) -> str | None:

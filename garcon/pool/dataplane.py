@@ -1,0 +1,490 @@
+"""The per-task calls of SWF: polls, answers, heartbeats, history pages, counts.
+
+Over aiohttp, because boto3 on threads costs five times as much a call; signed, addressed and
+proved as boto3 would do it. Bodies go out and come back as bytes: nothing here parses a result.
+Rare calls (registration, starts, lists) are plain boto3 and belong elsewhere.
+
+Law: nothing waits on the loop. Credentials, names, certificates and the start of a local engine
+are the helper thread's; a loss of the line is told once, its return once, however many calls meet
+it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+import uuid
+from collections.abc import Generator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, TypeAlias
+
+import aiohttp
+import backoff
+from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import BotoCoreError, ClientError
+from yarl import URL
+
+from garcon.client import Engine, boto_session, credentials_for, ensure, swf_client
+from garcon.engine.ensure import NONCE_HEADER, published_nonce
+from garcon.errors import EngineError, EngineUnreachable, ServiceError
+from garcon.log import log_event
+from garcon.pool.credentials import CredentialKeeper
+from garcon.pool.line import HelperResolver, LineWatch, OnConnection, Route
+from garcon.pool.signing import PlaneSigner
+
+logger = logging.getLogger("garcon.pool")
+
+Body: TypeAlias = "bytes | Mapping[str, Any]"
+
+SERVICE_TARGET = "SimpleWorkflowService"
+RELEASE_POLLS = "GarconEngine.ReleasePolls"
+
+#: SWF holds a poll for 60 s and asks clients to wait for more than 70.
+POLL_S = 75.0
+CALL_S = 10.0
+CONNECT_S = 10.0
+
+#: Shorter than the 20 s after which AWS's front closes an idle connection under a request.
+KEEP_ALIVE_S = 15.0
+
+#: Pauses between repeats: full jitter over a bound that doubles from the first to the last.
+PAUSE_FIRST_S = 0.1
+PAUSE_MAX_S = 5.0
+
+#: After a start of the local engine has failed, the next is tried no sooner.
+START_AGAIN_S = 2.0
+
+#: What AWS says to credentials that were good once.
+EXPIRED = frozenset({"ExpiredTokenException", "ExpiredToken", "UnrecognizedClientException"})
+
+#: What AWS says to a signature whose time is far from its own, and how far that is, seconds.
+SKEWED = frozenset({"InvalidSignatureException", "RequestExpired", "SignatureDoesNotMatch"})
+SKEW_S = 240.0
+
+
+class PollRecord(Protocol):
+    """Who remembers polls under way, for the pool after this one."""
+
+    def poll_begun(self, invocation_id: str, operation: str, body: bytes) -> None:
+        """Note a poll before it is sent."""
+
+    def poll_ended(self, invocation_id: str) -> None:
+        """Note that its answer was taken in."""
+
+
+class _NotSent(EngineUnreachable):
+    """The engine has certainly not seen the request."""
+
+
+@dataclass(frozen=True)
+class _Way:
+    """The endpoint in force, and what was learned on opening it."""
+
+    route: Route
+    user_agent: str
+
+    @property
+    def url(self) -> URL:
+        """Where requests are sent to."""
+        return URL(self.route.url)
+
+
+class DataPlane:
+    """Calls of SWF on the supervisor's loop.
+
+    async with DataPlane(engine, connections=80, on_connection=tell) as plane:
+        task = await plane.poll("PollForActivityTask", body)
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        connections: int = 100,
+        on_connection: OnConnection | None = None,
+        polls: PollRecord | None = None,
+        helper: Executor | None = None,
+    ) -> None:
+        """Prepare; nothing is opened before `async with`.
+
+        Args:
+            engine: whom to talk to.
+            connections: requests under way at most, polls among them; more wait for a free one.
+            on_connection: told of the loss of the line and of its return, on the loop.
+            polls: remembers polls under way.
+            helper: thread for what may block; without one the plane has its own.
+        """
+        self._engine = engine
+        self._connections = connections
+        self._watch = LineWatch(on_connection or _tell_nobody)
+        self._polls = polls
+        self._own_helper = helper is None
+        self._helper = helper or ThreadPoolExecutor(1, thread_name_prefix="garcon-helper")
+        self._restarting: asyncio.Task[None] | None = None
+        self._no_start: tuple[float, str] = (0.0, "")
+        self._nonce = ""
+
+    # -- life ---------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> DataPlane:
+        """Open the line; a local engine is started where none ran.
+
+        Raises:
+            EngineError: no engine, no region or no credentials.
+        """
+        try:
+            self._way = await self._in_helper(self._find_way)
+            source = await self._in_helper(credentials_for, self._engine)
+            self._keeper = CredentialKeeper(source, self._helper, self._sign_with)
+            self._sign_with(await self._keeper.start())
+        except (BotoCoreError, ClientError) as error:
+            self._end_helper()
+            raise EngineError(f"engine: AWS credentials: {error}") from error
+        except BaseException:
+            self._end_helper()
+            raise
+        self._url = self._way.url
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self._connections,
+                keepalive_timeout=KEEP_ALIVE_S,
+                resolver=HelperResolver(self._helper),
+                ssl=self._way.route.tls or True,
+            ),
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the line; whatever is under way ends as unreachable."""
+        await self._keeper.close()
+        if self._restarting is not None:
+            self._restarting.cancel()
+            await asyncio.gather(self._restarting, return_exceptions=True)
+        await self._http.close()
+        self._end_helper()
+
+    # -- calls --------------------------------------------------------------------------------
+
+    async def call(
+        self,
+        operation: str,
+        body: Body,
+        *,
+        timeout_s: float,
+        invocation_id: str | None = None,
+    ) -> bytes:
+        """Make one call and return the body of its answer.
+
+        Nothing is repeated but a call that cannot have arrived, after a local engine was started
+        again, and one refused for credentials that had just expired.
+
+        Args:
+            operation: SWF's name of the operation.
+            body: its input, as JSON or to be made JSON.
+            timeout_s: bound of one attempt, seconds.
+            invocation_id: the same for repeats of the same call.
+        Raises:
+            ServiceError: the engine answered with a fault.
+            EngineUnreachable: no answer came.
+        """
+        target = f"{SERVICE_TARGET}.{operation}"
+        return await self._call(target, _encoded(body), timeout_s, invocation_id or _new_id(), 1)
+
+    async def answer(
+        self,
+        operation: str,
+        body: Body,
+        *,
+        deadline_s: float,
+        timeout_s: float = CALL_S,
+        invocation_id: str | None = None,
+    ) -> bytes:
+        """Make a call until it gets through; what is answered with must not be lost.
+
+        Throttles, faults of the engine and cut lines are repeated. A task that is unknown at a
+        repeated answer was answered by an earlier attempt whose reply was lost: it counts as done.
+
+        Args:
+            operation: SWF's name of the operation.
+            body: its input, as JSON or to be made JSON.
+            deadline_s: loop time after which no further attempt begins; there is always a first.
+            timeout_s: bound of one attempt, seconds.
+            invocation_id: the same for repeats of the same call.
+        Returns:
+            Body of the answer, empty when an earlier attempt is taken to have succeeded.
+        Raises:
+            ServiceError: a fault that repeating does not mend, or the last one at the deadline.
+            EngineUnreachable: no answer came until the deadline.
+        """
+        target, data = f"{SERVICE_TARGET}.{operation}", _encoded(body)
+        call_id = invocation_id or _new_id()
+        pauses, attempt = _pauses(), 1
+        while True:
+            try:
+                return await self._call(target, data, timeout_s, call_id, attempt)
+            except ServiceError as error:
+                if error.is_unknown_resource and attempt > 1:
+                    return b""
+                if not error.is_passing:
+                    raise
+                await _pause_before(deadline_s, next(pauses), error)
+            except EngineUnreachable as error:
+                await _pause_before(deadline_s, next(pauses), error)
+            attempt += 1
+
+    async def poll(
+        self,
+        operation: str,
+        body: Body,
+        *,
+        invocation_id: str | None = None,
+        timeout_s: float = POLL_S,
+    ) -> bytes:
+        """Poll once, over as many cuts of the line as it takes.
+
+        After a cut the same poll is asked again under the same id: garcon's engine then gives the
+        same task again, if it had given one. A poll that is cancelled stays recorded as under way.
+
+        Args:
+            operation: `PollForActivityTask` or `PollForDecisionTask`.
+            body: its input, as JSON or to be made JSON.
+            invocation_id: id of an earlier pool's poll, to ask that one again.
+            timeout_s: bound of one attempt, seconds; longer than SWF holds a poll.
+        Raises:
+            ServiceError: the engine answered with a fault; throttles are the caller's to rest on.
+        """
+        target, data = f"{SERVICE_TARGET}.{operation}", _encoded(body)
+        call_id = invocation_id or _new_id()
+        if self._polls is not None:
+            self._polls.poll_begun(call_id, operation, data)
+        try:
+            answer = await self._poll(target, data, timeout_s, call_id)
+        except ServiceError:
+            self._poll_ended(call_id)
+            raise
+        self._poll_ended(call_id)
+        return answer
+
+    async def release_polls(self, identity: str, *, timeout_s: float = CALL_S) -> bool:
+        """Ask the engine to answer this identity's waiting polls now.
+
+        Returns:
+            Whether it will; False for an engine that does not know the call, such as AWS, or that
+            did not answer.
+        """
+        body = _encoded({"identity": identity})
+        try:
+            await self._call(RELEASE_POLLS, body, timeout_s, _new_id(), 1)
+        except (ServiceError, EngineUnreachable):
+            return False
+        return True
+
+    # -- one call -----------------------------------------------------------------------------
+
+    async def _poll(self, target: str, data: bytes, timeout_s: float, call_id: str) -> bytes:
+        pauses, attempt = _pauses(), 1
+        while True:
+            try:
+                return await self._call(target, data, timeout_s, call_id, attempt)
+            except EngineUnreachable:
+                await asyncio.sleep(next(pauses))
+            attempt += 1
+
+    def _poll_ended(self, call_id: str) -> None:
+        # Only in the loop's next turn: by then the caller has taken the task into its own record.
+        # A death between the two leaves a task that is recorded twice rather than not at all.
+        if self._polls is not None:
+            asyncio.get_running_loop().call_soon(self._polls.poll_ended, call_id)
+
+    async def _call(
+        self, target: str, data: bytes, timeout_s: float, call_id: str, attempt: int
+    ) -> bytes:
+        try:
+            return await self._send(target, data, timeout_s, call_id, attempt)
+        except _NotSent:
+            if self._engine.path is None:
+                raise
+            await self._restart()
+        except ServiceError as error:
+            if error.code not in EXPIRED:
+                raise
+            await self._keeper.renew()
+        return await self._send(target, data, timeout_s, call_id, attempt)
+
+    async def _send(
+        self, target: str, data: bytes, timeout_s: float, call_id: str, attempt: int
+    ) -> bytes:
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        headers = self._signer.headers(target, data)
+        headers["Accept-Encoding"] = "identity"
+        headers["User-Agent"] = self._way.user_agent
+        headers["amz-sdk-invocation-id"] = call_id
+        headers["amz-sdk-request"] = f"attempt={attempt}"
+        try:
+            async with self._http.request(
+                "POST",
+                self._url,
+                data=data,
+                headers=headers,
+                proxy=self._way.route.proxy,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S),
+            ) as response:
+                answer = await response.read()
+        except asyncio.TimeoutError:
+            raise self._cut(began_s, f"no answer within {timeout_s:g} s") from None
+        except aiohttp.ClientConnectorError as error:
+            raise self._cut(began_s, str(error.os_error), _NotSent) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._cut(began_s, str(error) or type(error).__name__) from error
+        if self._engine.path is not None:
+            self._check_nonce(self._engine.path, began_s, response.headers.get(NONCE_HEADER))
+        self._watch.held(loop.time(), self._way.route.url)
+        if response.status == 200:
+            return answer
+        raise _fault(response, answer)
+
+    def _cut(
+        self, began_s: float, why: str, kind: type[EngineUnreachable] = EngineUnreachable
+    ) -> EngineUnreachable:
+        text = f"{self._way.route.url}: {why}"
+        self._watch.failed(began_s, asyncio.get_running_loop().time(), text)
+        return kind(f"engine unreachable: {text}")
+
+    def _check_nonce(self, path: Path, began_s: float, nonce: str | None) -> None:
+        """Refuse answers of a process that has taken the dead engine's port.
+
+        A new nonce alone is no stranger: the engine was started again, and the file says so.
+        """
+        if nonce is not None and nonce == self._nonce:
+            return
+        if nonce is None or nonce != published_nonce(path):
+            raise self._cut(began_s, "another program answers at its port", _NotSent)
+        self._nonce = nonce
+
+    # -- the way ------------------------------------------------------------------------------
+
+    def _find_way(self) -> _Way:
+        """Find the endpoint as boto3 does; blocks, so it runs in the helper thread."""
+        client = swf_client(self._engine)
+        agent: str = client.meta.config.user_agent  # type: ignore[attr-defined]  # stubs lack it
+        return _Way(self._route_to(client.meta.endpoint_url), agent)
+
+    def _route_to(self, url: str) -> Route:
+        return Route.to(url, boto_session(), direct=self._engine.kind == "local")
+
+    def _sign_with(self, credentials: ReadOnlyCredentials) -> None:
+        self._credentials = credentials
+        self._signer = PlaneSigner(credentials, self._engine.region, self._way.route.url)
+
+    async def _restart(self) -> None:
+        """Have the local engine run again; all who ask meanwhile share one start.
+
+        Raises:
+            EngineUnreachable: it could not be started.
+        """
+        if self._restarting is None:
+            self._restarting = asyncio.create_task(self._bring_back(), name="garcon-restart")
+            self._restarting.add_done_callback(self._restarted)
+        await asyncio.shield(self._restarting)
+
+    def _restarted(self, task: asyncio.Task[None]) -> None:
+        self._restarting = None
+        if not task.cancelled():
+            task.exception()  # looked at: every waiter may have gone meanwhile
+
+    async def _bring_back(self) -> None:
+        loop = asyncio.get_running_loop()
+        not_before_s, why = self._no_start
+        if loop.time() < not_before_s:
+            raise EngineUnreachable(why)
+        try:
+            url = await self._in_helper(ensure, self._engine)
+            assert url is not None
+            route = await self._in_helper(self._route_to, url)
+        except EngineError as error:
+            self._no_start = (loop.time() + START_AGAIN_S, str(error))
+            log_event(logger, logging.ERROR, "engine.not_started", why=error)
+            raise EngineUnreachable(str(error)) from error
+        self._way = _Way(route, self._way.user_agent)
+        self._url = self._way.url
+        self._sign_with(self._credentials)
+
+    async def _in_helper(self, do: Any, *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._helper, do, *args)
+
+    def _end_helper(self) -> None:
+        if self._own_helper:
+            self._helper.shutdown(wait=False)
+
+
+def _tell_nobody(_lost: bool, _text: str) -> None:
+    """Stand in for a caller who does not listen."""
+
+
+def _encoded(body: Body) -> bytes:
+    """Return the body as botocore would write it."""
+    return body if isinstance(body, bytes) else json.dumps(body).encode()
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
+
+
+def _pauses() -> Generator[float, None, None]:
+    """Yield pauses between repeats, seconds, without end."""
+    bounds = backoff.expo(base=2, factor=PAUSE_FIRST_S, max_value=PAUSE_MAX_S)
+    next(bounds)  # the library's generators begin with a None to be sent to
+    for bound in bounds:
+        yield backoff.full_jitter(bound)
+
+
+async def _pause_before(deadline_s: float, pause_s: float, error: EngineError) -> None:
+    """Wait before a repeat, at most up to the deadline; past it raise `error`."""
+    left_s = deadline_s - asyncio.get_running_loop().time()
+    if left_s <= 0:
+        raise error
+    await asyncio.sleep(min(pause_s, left_s))
+
+
+def _fault(response: aiohttp.ClientResponse, answer: bytes) -> ServiceError:
+    """Return the error that an answer other than 200 stands for."""
+    try:
+        fault = json.loads(answer)
+        code = fault.get("__type") or response.headers.get("x-amzn-errortype") or ""
+        message = str(fault.get("message") or fault.get("Message") or "")
+    except (ValueError, AttributeError):
+        # Not SWF's: a proxy's page or a load balancer's.
+        code, message = "", answer[:200].decode(errors="replace")
+    code = code.rsplit("#", 1)[-1].split(":", 1)[0] or f"HTTP{response.status}"
+    if code in SKEWED:
+        message += _skew(response.headers.get("Date"))
+    return ServiceError(code, message, response.status)
+
+
+def _skew(date: str | None) -> str:
+    """Return a remark where this machine's clock is what the engine objects to."""
+    try:
+        theirs_s = parsedate_to_datetime(date or "").timestamp()
+    except (TypeError, ValueError):
+        return ""
+    ahead_s = time.time() - theirs_s
+    if abs(ahead_s) < SKEW_S:
+        return ""
+    side = "ahead of" if ahead_s > 0 else "behind"
+    return f" (this machine's clock is {abs(ahead_s):.0f} s {side} the engine's)"
