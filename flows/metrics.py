@@ -20,7 +20,7 @@ from __future__ import annotations
 import csv
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import astuple, fields
 from datetime import date, timedelta
@@ -139,7 +139,11 @@ def countries(context: Mapping[str, Any]) -> Iterator[dict[str, str]]:
 def connect(path: str | Path, timeout_s: float = BUSY_TIMEOUT_S) -> sqlite3.Connection:
     """Return a connection in autocommit mode, to be closed by the caller."""
     connection = sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
-    connection.execute("PRAGMA synchronous = NORMAL")
+    try:
+        connection.execute("PRAGMA synchronous = NORMAL")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
@@ -150,18 +154,22 @@ def make_result_file(path: Path, first: date, last: date) -> None:
         ValueError: the file is there and is none of SQLite's.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(connect(path)) as connection:
-        try:
+    try:
+        with closing(connect(path)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.DatabaseError as error:
-            raise ValueError(f"input 'output': {path} cannot be a result file: {error}") from error
-        connection.executescript(SCHEMA)
-        connection.execute("BEGIN IMMEDIATE")
-        connection.executemany(
-            "INSERT INTO rates VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET rate = excluded.rate",
-            facts.bank_rates(first, last),
-        )
-        connection.execute("COMMIT")
+            connection.executescript(SCHEMA)
+            save_rates(connection, facts.bank_rates(first, last))
+    except sqlite3.DatabaseError as error:
+        raise ValueError(f"input 'output': {path} cannot be a result file: {error}") from error
+
+
+def save_rates(connection: sqlite3.Connection, rates: Iterable[tuple[str, str, float]]) -> None:
+    """Write rates (currency, day, rate) all at once, over those of the same currency and day."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.executemany(
+        "INSERT INTO rates VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET rate = excluded.rate", rates
+    )
+    connection.execute("COMMIT")
 
 
 def rate_on(

@@ -39,6 +39,12 @@ def store(path, day, country):
     metrics.store_day(day=day, country=country, output=str(path), busy_timeout_s=30)
 
 
+def store_on(go, path, day, country):
+    """Store one row once `go` is set."""
+    go.wait(30)
+    store(path, day, country)
+
+
 def write_share(path, share):
     """Store what one worker gets of the fan-out."""
     pairs = [(day, country) for day in DAYS for country in facts.COUNTRIES]
@@ -195,6 +201,11 @@ def test_the_summary_leaves_other_rows_of_the_file_out(result_file):
 
 def test_writers_wait_for_each_other_instead_of_failing(result_file):
     """A write meets a lock that is held: it waits for it up to its busy timeout."""
+    context = multiprocessing.get_context("fork")
+    go = context.Event()
+    # Forked before anything is open: SQLite's connections must not be carried over a fork.
+    waiting = context.Process(target=store_on, args=(go, result_file, DAYS[0], "JP"))
+    waiting.start()
     with closing(metrics.connect(result_file)) as holder:
         holder.execute("BEGIN IMMEDIATE")
         with (
@@ -202,10 +213,7 @@ def test_writers_wait_for_each_other_instead_of_failing(result_file):
             pytest.raises(sqlite3.OperationalError, match="locked"),
         ):
             metrics.save_row(hasty, facts.row_of(FIRST, "JP", None))
-        waiting = multiprocessing.get_context("fork").Process(
-            target=store, args=(result_file, DAYS[0], "JP")
-        )
-        waiting.start()
+        go.set()
         waiting.join(0.2)
         assert waiting.is_alive()
         holder.execute("COMMIT")

@@ -6,7 +6,7 @@ Nothing is imported: a rule must see a module that cannot be imported today.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -42,20 +42,22 @@ def _is_type_checking(test: ast.expr) -> bool:
     return ast.unparse(test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
-def imports(name: str, known: Iterable[str] | None = None) -> set[str]:
-    """Return what module `name` imports, functions' own imports among it, as dotted names.
-
-    Args:
-        name: a module of the package.
-        known: names that are modules, to tell `from garcon import task` from a plain name.
-    """
+@cache
+def imports(name: str) -> frozenset[str]:
+    """Return what module `name` imports, its functions' own imports among it, as dotted names."""
     path = modules()[name]
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    return set(imported_names(tree(path), package, set(known or modules())))
+    return frozenset(imported_names(tree(path), package, modules()))
 
 
-def imported_names(top: ast.AST, package: str, known: set[str]) -> Iterator[str]:
-    """Yield the dotted names that the tree of a module of `package` imports."""
+def imported_names(top: ast.AST, package: str, known: Container[str]) -> Iterator[str]:
+    """Yield the dotted names that the tree of a module of `package` imports.
+
+    Args:
+        top: the tree.
+        package: what relative imports start from.
+        known: names of modules, to tell `from garcon import task` from a plain name.
+    """
     for node in nodes(top):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -73,12 +75,13 @@ def _absolute(node: ast.ImportFrom, package: str) -> str:
     return ".".join([*parents, *([node.module] if node.module else [])])
 
 
-def package_imports() -> dict[str, set[str]]:
+@cache
+def package_imports() -> Mapping[str, frozenset[str]]:
     """Return for each module which modules of the package it imports."""
     return {name: imports(name) & modules().keys() for name in modules()}
 
 
-def find_cycle(graph: Mapping[str, set[str]]) -> list[str]:
+def find_cycle(graph: Mapping[str, Collection[str]]) -> list[str]:
     """Return the names along one cycle, first and last the same; empty where there is none."""
     done: set[str] = set()
 
