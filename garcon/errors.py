@@ -92,7 +92,15 @@ class Interrupted(GarconError):
 
 
 class DecisionError(GarconError):
-    """Deciding is impossible and the execution has to fail with this text."""
+    """Deciding is impossible and the execution has to fail with this text.
+
+    Attributes:
+        details: what does not fit one line, such as the traceback of the user's code.
+    """
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
 
 
 class GeneratorError(DecisionError):
@@ -105,6 +113,10 @@ class ManifestError(DecisionError):
 
 class ResultError(GarconError):
     """What a task returned cannot be an activity's result: no dict, not JSON, too long."""
+
+
+class ActivityCanceled(GarconError):
+    """The attempt is over for SWF while its task still runs: canceled, timed out or closed."""
 
 
 class TimeoutRangeError(GarconError):

@@ -1,0 +1,491 @@
+"""Activities: what a flow declares, and the workers that run them by hand.
+
+`create(...)` binds a domain and a workflow; what it returns makes activities. An `Activity` knows
+its instances and how to run one; `ActivityWorker(flow).run()` polls for them without a pool.
+Nothing here decides what runs next: see `decider`. Law: importing a flow calls nobody; the client
+of a flow that brings none is made when it is first used.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import sys
+import threading
+import time
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import backoff
+from botocore.exceptions import ClientError
+
+from garcon import polls, utils
+from garcon.declare import activity_data, bind, first_given, module_name
+from garcon.description import LOST_RETRY
+from garcon.errors import GeneratorError
+from garcon.execution import (
+    ActivityExecution,
+    beating,
+    describe_error,
+    fail_with,
+    one_line,
+    result_text,
+    run_instance,
+)
+from garcon.instance import (
+    ACTIVITY_COMPLETED,
+    ACTIVITY_FAILED,
+    ACTIVITY_SCHEDULED,
+    ACTIVITY_STANDBY,
+    ActivityInstance,
+    ActivityInstanceNotReadyException,
+    ActivityState,
+    ResultAlreadySet,
+    count_activity_failures,
+)
+from garcon.log import GarconLogger
+from garcon.runner import DEFAULT_TASK_HEARTBEAT, DEFAULT_TASK_TIMEOUT, BaseRunner, External
+from garcon.search import History, attributes_of, available, listed_by, uncomplete
+
+__all__ = [
+    "ACTIVITY_COMPLETED",
+    "ACTIVITY_FAILED",
+    "ACTIVITY_SCHEDULED",
+    "ACTIVITY_STANDBY",
+    "DEFAULT_ACTIVITY_SCHEDULE_TO_START",
+    "DEFAULT_TASK_HEARTBEAT",
+    "DEFAULT_TASK_TIMEOUT",
+    "Activity",
+    "ActivityExecution",
+    "ActivityInstance",
+    "ActivityInstanceNotReadyException",
+    "ActivityState",
+    "ActivityWorker",
+    "ExternalActivity",
+    "ResultAlreadySet",
+    "count_activity_failures",
+    "create",
+    "describe_error",
+    "find_activities",
+    "find_available_activities",
+    "find_uncomplete_activities",
+    "find_workflow_activities",
+    "result_text",
+    "run_instance",
+    "worker_runner",
+]
+
+#: Seconds that one instance may wait for a worker, where the flow does not say.
+DEFAULT_ACTIVITY_SCHEDULE_TO_START = 600
+
+#: Retries of a throttled poll before its error is passed on.
+THROTTLE_RETRIES = 5
+
+#: Longest pause after polls that fail one after the other, seconds.
+POLL_PAUSE_MAX_S = 30.0
+
+Generator = Callable[[Any], Iterable[Mapping[str, Any]]]
+OnException = Callable[[Any, BaseException], Any]
+
+
+class Activity(GarconLogger):
+    """One step of a flow: what runs, after what, how often, and in how many instances.
+
+    Attributes:
+        name: full name, `<workflow>_<activity>`: SWF's activity type.
+        short_name: name within the flow.
+        flow_name: name of the workflow.
+        domain: SWF's domain.
+        version: SWF's version of the activity type.
+        task_list: SWF's task list; equals the full name.
+        requires: activities that have to complete first.
+        retry: further attempts after the first one failed.
+        lost_retry: further attempts after a worker died under one.
+        runner: runs the tasks; None where the flow forgot it.
+        generators: fan the activity out into instances.
+        on_exception: called with this activity and the error when an attempt fails.
+        schedule_to_start_timeout: seconds that one instance may wait for a worker.
+        pool_size: instances in the fan-out that was computed last; 0 before the first.
+        external: whether another program runs it.
+    """
+
+    name: str = ""
+    short_name: str = ""
+    flow_name: str = ""
+    domain: str = ""
+    version: str = "1.0"
+    task_list: str | None = None
+    runner: BaseRunner | None = None
+    on_exception: OnException | None = None
+    retry: int = 0
+    lost_retry: int = LOST_RETRY
+    schedule_to_start_timeout: int = DEFAULT_ACTIVITY_SCHEDULE_TO_START
+    pool_size: int = 0
+    external: bool = False
+    requires: list[Activity] = []  # noqa: RUF012 - a default that is never changed in place
+    generators: list[Generator] = []  # noqa: RUF012 - likewise
+    _client: Any = None
+    _failed_polls = 0
+
+    def __init__(self, client: Any = None, **data: Any) -> None:
+        """Make an activity.
+
+        Args:
+            client: boto3's SWF client; made on first use when not given.
+            data: what `hydrate` takes.
+        """
+        self._client = client
+        if data:
+            self.hydrate(data)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name or 'without a name'}>"
+
+    @property
+    def client(self) -> Any:
+        """boto3's SWF client: the flow's own, or this process's, made when first asked for."""
+        if self._client is None:
+            self._client = polls.default_client()
+        return self._client
+
+    @client.setter
+    def client(self, client: Any) -> None:
+        self._client = client
+
+    def hydrate(self, data: Mapping[str, Any]) -> None:
+        """Fill the activity with what is known of it.
+
+        What an extending class has set stays, but for version and retry that `data` gives.
+
+        Args:
+            data: any of `name short_name flow_name domain version task_list requires retry
+                lost_retry run tasks runner generators on_exception schedule_to_start`.
+        """
+        self.pool_size = 0
+        self.version = data.get("version") or self.version
+        self.name = self.name or data.get("name") or ""
+        self.flow_name = self.flow_name or data.get("flow_name") or ""
+        self.short_name = self.short_name or data.get("short_name") or self._name_in_flow()
+        self.domain = self.domain or data.get("domain") or ""
+        self.task_list = self.task_list or data.get("task_list") or self.name or None
+        self.requires = self.requires or list(data.get("requires") or [])
+        self.generators = self.generators or list(data.get("generators") or [])
+        self.runner = self.runner or first_given(data, "runner", "run", "tasks")
+        for count in ("retry", "lost_retry"):
+            if data.get(count) is not None:
+                setattr(self, count, data[count])
+        self.on_exception = self.on_exception or data.get("on_exception")
+        if data.get("schedule_to_start"):
+            self.schedule_to_start_timeout = data["schedule_to_start"]
+
+    def _name_in_flow(self) -> str:
+        return self.name.removeprefix(f"{self.flow_name}_") if self.flow_name else self.name
+
+    def instances(self, context: Mapping[str, Any]) -> list[ActivityInstance]:
+        """Return all instances of the activity in an execution, whatever their state.
+
+        One without generators, else one for each combination of what they yield.
+
+        Args:
+            context: the execution's context; each generator gets it.
+
+        Raises:
+            GeneratorError: a generator yields something that is no dict.
+        """
+        if not self.generators:
+            self.pool_size = 1
+            return [ActivityInstance(self, execution_context=context)]
+        parts = [self._parts_of(generator, context) for generator in self.generators]
+        found = [
+            ActivityInstance(self, ChainMap(*reversed(choice)), context)
+            for choice in itertools.product(*parts)
+        ]
+        self.pool_size = len(found)
+        return found
+
+    def _parts_of(
+        self, generator: Generator, context: Mapping[str, Any]
+    ) -> list[Mapping[str, Any]]:
+        parts: list[Any] = list(generator(context))
+        for part in parts:
+            if not isinstance(part, Mapping):
+                name = getattr(generator, "__name__", repr(generator))
+                raise GeneratorError(
+                    f"generator {name} of activity {self.short_name} yields {part!r:.60}"
+                    f" ({type(part).__name__}); yield dicts such as {{'day': '2026-01-01'}}"
+                )
+        return parts
+
+    def execute_activity(self, context: ActivityExecution | Mapping[str, Any]) -> dict[str, Any]:
+        """Run the tasks and return their merged results.
+
+        Args:
+            context: the attempt (its tasks get it as `activity`), or a bare context: then they get
+                this activity, and heartbeats go nowhere.
+
+        Raises:
+            RunnerMissing: the activity has no runner.
+        """
+        runner = ActivityInstance(self).runner
+        if isinstance(context, Mapping):
+            return runner.execute(self, context)
+        return runner.execute(context, context.context)
+
+    def heartbeat(self, details: str | None = None) -> None:
+        """Do nothing: outside an attempt nobody waits for a sign (see `ActivityExecution`)."""
+
+    def poll_for_activity(self, identity: str | None = None) -> ActivityExecution:
+        """Wait up to a minute for one task of this activity.
+
+        A throttled poll is repeated up to five times, after growing random pauses.
+
+        Args:
+            identity: who asks, at most 256 characters; SWF writes it into the history.
+
+        Returns:
+            The attempt; its `activity_id` is None when no task came.
+
+        Raises:
+            botocore.exceptions.ClientError: SWF refuses, or still throttles.
+        """
+        client = polls.polling_client(self.client)
+        told = {"identity": identity[:256]} if identity else {}
+        task = self._poll(client, told)
+        context = json.loads(task.get("input") or "{}")
+        return ActivityExecution(
+            self.client, task.get("activityId"), task.get("taskToken"), context
+        )
+
+    @backoff.on_exception(
+        backoff.expo,
+        ClientError,
+        max_tries=THROTTLE_RETRIES + 1,
+        jitter=backoff.full_jitter,
+        giveup=utils.non_throttle_error,
+        on_backoff=utils.throttle_backoff_handler,
+        logger=None,
+    )
+    def _poll(self, client: Any, told: Mapping[str, str]) -> dict[str, Any]:
+        answer: dict[str, Any] = client.poll_for_activity_task(
+            domain=self.domain, taskList={"name": self.task_list}, **told
+        )
+        return answer
+
+    def run(self, identity: str | None = None) -> bool:
+        """Wait for one task and run it, telling SWF how it ended.
+
+        Heartbeats go out while it runs. After a poll that failed it pauses, longer each time.
+
+        Args:
+            identity: see `poll_for_activity`.
+
+        Returns:
+            True, whatever happened, so that `while activity.run()` serves on; errors are in the log
+            and told to `on_exception`.
+        """
+        try:
+            execution = self.poll_for_activity(identity)
+        except Exception as error:
+            self._log_and_tell("poll failed", error)
+            self._failed_polls += 1
+            time.sleep(random.uniform(0, min(POLL_PAUSE_MAX_S, 2.0**self._failed_polls / 2)))
+            return True
+        self._failed_polls = 0
+        if execution.activity_id:
+            self._serve(execution)
+        return True
+
+    def _serve(self, execution: ActivityExecution) -> None:
+        self.set_log_context(execution.context)
+        try:
+            with beating(execution, self._beat_every_s(execution)):
+                text = run_instance(self, execution)
+            if not execution.answered:
+                execution.complete(text)
+        except Exception as error:
+            self.logger.exception("%s failed: %s", execution.activity_id, one_line(error))
+            self._answer_failed(execution, error)
+        finally:
+            self.unset_log_context()
+
+    def _answer_failed(self, execution: ActivityExecution, error: Exception) -> None:
+        if execution.answered:
+            return
+        try:
+            fail_with(execution, error)
+        except Exception as refused:
+            # The attempt timed out or its execution closed: SWF has no use for the answer.
+            self._log_and_tell(f"{execution.activity_id}: no answer possible", refused)
+
+    def _beat_every_s(self, execution: ActivityExecution) -> float:
+        return ActivityInstance(self, execution.context).heartbeat_timeout / 3
+
+    def _log_and_tell(self, what: str, error: Exception) -> None:
+        self.logger.error("%s: %s", what, one_line(error), exc_info=error)
+        self.tell_exception(error)
+
+    def tell_exception(self, error: BaseException) -> None:
+        """Call `on_exception` with this activity and `error`; what it raises itself is logged."""
+        if self.on_exception is None:
+            return
+        try:
+            self.on_exception(self, error)
+        except Exception:
+            self.logger.exception("on_exception of %s failed", self.name)
+
+
+class ExternalActivity(Activity):
+    """An activity that another program runs, in any language; garcon schedules it.
+
+    That program polls the task list `<workflow>_<activity>`.
+    """
+
+    external = True
+
+    def __init__(
+        self,
+        client: Any = None,
+        timeout: int | None = None,
+        heartbeat: int | None = None,
+        **data: Any,
+    ) -> None:
+        """Make an external activity.
+
+        Args:
+            client: boto3's SWF client; made on first use when not given.
+            timeout: whole seconds that the other program may take; needed.
+            heartbeat: whole seconds within which it is heard of; the timeout when not given.
+            data: what `hydrate` takes.
+
+        Raises:
+            FlowError: no timeout.
+        """
+        if isinstance(client, int):
+            # Garcon 0.0.4 has no client: ExternalActivity(timeout, heartbeat).
+            client, timeout, heartbeat = None, client, timeout or heartbeat
+        self.runner = External(timeout=timeout, heartbeat=heartbeat)
+        super().__init__(client, **data)
+
+    def run(self, identity: str | None = None) -> bool:  # noqa: ARG002 - as in Activity
+        """Return False at once: nothing of it runs here, so its loop ends."""
+        return False
+
+
+class ActivityWorker:
+    """Runs a flow's activities by hand, one thread for each.
+
+    Attributes:
+        flow: the flow.
+        activities: all its activities.
+        worker_activities: names of those to run; None or empty means all.
+    """
+
+    def __init__(self, flow: Any, activities: Iterable[str] | None = None) -> None:
+        """Serve `flow`.
+
+        Args:
+            flow: a module or object with activities.
+            activities: names, full or short, of those to serve; the rest is left to others.
+        """
+        self.flow = flow
+        self.activities = find_workflow_activities(flow)
+        self.worker_activities = list(activities) if activities else None
+
+    def run(self) -> None:
+        """Start the threads and return; they run until the process ends."""
+        for activity in self.activities:
+            if self._is_served(activity):
+                threading.Thread(
+                    target=worker_runner, args=(activity,), name=f"garcon-{activity.name}"
+                ).start()
+
+    def _is_served(self, activity: Activity) -> bool:
+        wanted = self.worker_activities
+        return not wanted or activity.name in wanted or activity.short_name in wanted
+
+
+def worker_runner(worker: Any) -> None:
+    """Call `worker.run()` until it returns something false."""
+    while worker.run():
+        pass
+
+
+def create(*args: Any, **kwargs: Any) -> Callable[..., Activity]:
+    """Bind a workflow; the function that comes back makes its activities.
+
+    Two forms: `create(domain, name=None, version='1.0', on_exception=None)`, and with a boto3 SWF
+    client in front `create(client, domain, workflow_name, version='1.0', on_exception=None)`.
+    Without a name the workflow is called like the last part of the calling module.
+
+    What comes back takes keywords: `name`; `run` (or `tasks`), a runner; `requires`, activities;
+    `retry` and `lost_retry`, further attempts after a failure or the death of a worker;
+    `generators` (or `generator`); `schedule_to_start`, seconds; `on_exception(activity, error)`;
+    `external=True` with `timeout` and `heartbeat` in seconds.
+
+    Raises:
+        FlowError: an unknown keyword, or one that does not fit; here and in what comes back.
+    """
+    bound = bind(args, kwargs)
+    flow_name = bound.name or module_name(sys._getframe(1).f_globals)
+
+    def create_activity(**options: Any) -> Activity:
+        data = activity_data(bound, flow_name, options)
+        if not options.get("external"):
+            return Activity(bound.client, **data)
+        return ExternalActivity(
+            bound.client, options.get("timeout"), options.get("heartbeat"), **data
+        )
+
+    return create_activity
+
+
+def find_workflow_activities(flow: Any) -> list[Activity]:
+    """Return all activities of a flow, in the order in which it declares them.
+
+    They are the attributes that are activities (a property may build one at each access), and those
+    of other names that the flow's `activities` lists.
+    """
+    found = [one for one in attributes_of(flow) if isinstance(one, Activity)]
+    declared = list({id(one): one for one in found}.values())
+    names = {one.name for one in declared}
+    return declared + [one for one in listed_by(flow, Activity) if one.name not in names]
+
+
+def find_activities(flow: Any, context: Mapping[str, Any]) -> list[ActivityInstance]:
+    """Return all instances of all activities of a flow, whatever their state.
+
+    Args:
+        flow: the flow.
+        context: the execution's context, which the generators get.
+    """
+    return [
+        one for activity in find_workflow_activities(flow) for one in activity.instances(context)
+    ]
+
+
+def find_available_activities(
+    flow: Any, history: History, context: Mapping[str, Any]
+) -> Iterator[ActivityInstance]:
+    """Yield the instances that are to be scheduled now.
+
+    Those that are not under way, and whose activity's requirements have completed with every one of
+    their instances; failed ones again while retries are left.
+
+    Args:
+        flow: the flow.
+        history: for each activity's full name its instances' states by id (see `event`).
+        context: the execution's context.
+
+    Raises:
+        DecisionError: an instance has used up its retries.
+    """
+    return available(find_workflow_activities(flow), history, context)
+
+
+def find_uncomplete_activities(
+    flow: Any, history: History, context: Mapping[str, Any]
+) -> Iterator[ActivityInstance]:
+    """Yield the instances that have not completed; takes what `find_available_activities` takes."""
+    return uncomplete(find_workflow_activities(flow), history, context)
