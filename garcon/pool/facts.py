@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Union
 
 from garcon.pool.slots import ChildKind
 
@@ -127,10 +126,10 @@ class Tick:
     """Nothing but the passing of time."""
 
 
-Fact = Union[
-    ZygoteReady, ZygoteGone, Forked, ForkFailed, Booted, Exited, StopAsked, Resized, ReloadAsked,
-    RetireAsked, KillAsked, Tick,
-]  # fmt: skip
+Fact = (
+    ZygoteReady | ZygoteGone | Forked | ForkFailed | Booted | Exited | StopAsked | Resized
+    | ReloadAsked | RetireAsked | KillAsked | Tick
+)  # fmt: skip
 
 
 # -- actions ----------------------------------------------------------------------------------
@@ -195,4 +194,4 @@ class Finish:
     text: str
 
 
-Action = Union[StartZygote, RetireZygote, Fork, Drain, Kill, Tell, Finish]
+Action = StartZygote | RetireZygote | Fork | Drain | Kill | Tell | Finish

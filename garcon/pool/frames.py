@@ -242,6 +242,7 @@ class FrameStream:
         self._writer = writer
         self._send_timeout_s = send_timeout_s
         self._drain_lock = asyncio.Lock()
+        self._ended = asyncio.Event()
 
     @classmethod
     async def open(cls, sock: socket.socket, send_timeout_s: float = SEND_TIMEOUT_S) -> FrameStream:
@@ -288,8 +289,24 @@ class FrameStream:
         Raises:
             FrameError: the peer broke off inside a frame, or sent what is none.
         """
-        return await read_frame(self._reader)
+        try:
+            frame = await read_frame(self._reader)
+        except FrameError:
+            self._ended.set()
+            raise
+        if frame is None:
+            self._ended.set()
+        return frame
+
+    async def wait_ended(self, deadline_s: float) -> bool:
+        """Wait until all that the peer sent was received, or the stream closed; False if late."""
+        try:
+            await asyncio.wait_for(self._ended.wait(), deadline_s)
+        except asyncio.TimeoutError:
+            return False
+        return True
 
     def close(self) -> None:
         """Close at once; what the peer has not taken is dropped."""
+        self._ended.set()
         self._writer.transport.abort()

@@ -1,0 +1,118 @@
+"""A decider: gets decision tasks as raw pages of history, gives decisions back.
+
+It parses what the supervisor passes on unread, asks it for older pages where its kept state does
+not reach far enough, and answers with the decisions as JSON text. It has no client of SWF and no
+task token. Law: one decision at a time, and never one on a part of the history: a page that cannot
+be had ends the attempt.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from garcon.decider import Answer, DecisionTask, FlowDecider
+from garcon.description import FlowDescription
+from garcon.errors import GarconError
+from garcon.pool.frames import Channel, Frame
+
+
+class PageGone(GarconError):
+    """The supervisor cannot get the rest of the history."""
+
+
+def main(channel: Channel, flow: Any, described: FlowDescription) -> int:
+    """Decide what comes over `channel` until told to stop; return the exit code."""
+    decider = FlowDecider(flow, described)
+    channel.send("ready")
+    while True:
+        frame = channel.receive()
+        if frame is None:
+            # The supervisor is no more; generators may have started something.
+            os.killpg(os.getpgid(0), signal.SIGKILL)
+        elif frame.kind == "stop":
+            return 0
+        elif frame.kind == "task":
+            _Decision(channel, decider, frame).run()
+
+
+class _Decision:
+    """One decision task."""
+
+    def __init__(self, channel: Channel, decider: FlowDecider, frame: Frame) -> None:
+        self._channel = channel
+        self._decider = decider
+        self._head = frame.head
+        self._task = int(frame.head["task"])
+
+    def run(self) -> None:
+        try:
+            pages = [self._next_page()[0] for _ in range(int(self._head["pages"]))]
+            events = [event for page in pages for event in page]
+            answer = self._decider.decide(
+                self._decision_task(events), self._older, self._head.get("allowance")
+            )
+        except BaseException as error:
+            # SystemExit included: user code decides here, and cannot end its decider.
+            self._give_up(error)
+        else:
+            self._answer(answer)
+
+    def _decision_task(self, events: list[dict[str, Any]]) -> DecisionTask:
+        head = self._head
+        return DecisionTask(
+            domain=head["domain"],
+            workflow_id=head["workflow_id"],
+            run_id=head["run_id"],
+            workflow_type=head["workflow_type"],
+            version=head["version"],
+            started_event_id=int(head["started"]),
+            previous_started_event_id=int(head["previous"]),
+            events=events,
+        )
+
+    def _older(self) -> Iterator[list[dict[str, Any]]]:
+        """Yield older pages of the history, newest first, down to its begin."""
+        last = False
+        while not last:
+            self._channel.send("need", task=self._task)
+            events, last = self._next_page()
+            yield events
+
+    def _next_page(self) -> tuple[list[dict[str, Any]], bool]:
+        while True:
+            frame = self._channel.receive()
+            if frame is None:
+                raise PageGone("the supervisor is gone")
+            if frame.head.get("task") != self._task:
+                continue
+            if frame.kind == "gone":
+                raise PageGone("the rest of the history could not be read")
+            return _events(frame.body), bool(frame.head.get("last"))
+
+    def _answer(self, answer: Answer) -> None:
+        document: dict[str, Any] = {"decisions": answer.decisions}
+        if answer.execution_context is not None:
+            document["executionContext"] = answer.execution_context
+        body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+        self._channel.send(
+            "answer",
+            body,
+            task=self._task,
+            hold_s=answer.hold_s,
+            closes=answer.closes,
+            count=len(answer.decisions),
+            notes=list(answer.notes),
+        )
+
+    def _give_up(self, error: BaseException) -> None:
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        self._channel.send("gave_up", task=self._task, text=text)
+
+
+def _events(body: bytes) -> list[dict[str, Any]]:
+    document: Mapping[str, Any] = json.loads(body)
+    return list(document.get("events", ()))

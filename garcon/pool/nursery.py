@@ -1,0 +1,485 @@
+"""The supervisor's side of one zygote: starting it, forking through it, hearing of every end.
+
+One `Nursery` is one generation of the flow's code. It lives on the supervisor's loop, blocks it
+nowhere and waits for nothing without a deadline.
+Law: every child that `fork` returned is reported as exited, exactly once and before its zygote is,
+however it or the zygote ended, and after what it had still sent could be read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import garcon
+from garcon.description import FlowDescription
+from garcon.errors import BootError, GarconError
+from garcon.log import LogSettings
+from garcon.pool.frames import Frame, FrameError, FrameStream, encode, read_frame
+from garcon.pool.order import Order
+from garcon.pool.output import OutputRelay
+from garcon.pool.resources import Machine
+from garcon.pool.slots import ChildKind
+
+#: How long a zygote may take to import the flow, and to fork one child.
+READY_TIMEOUT_S = 60.0
+FORK_TIMEOUT_S = 10.0
+
+#: How long an exit is held back for frames that the child sent before it.
+LINGER_S = 1.0
+
+_KILLED_WAIT_S = 5.0
+_RETRY_S = 0.01
+
+
+class FlowRefused(GarconError):
+    """The zygote cannot serve the flow.
+
+    Attributes:
+        exit_code: what the pool ends with.
+        traceback: tail of the traceback of what the import raised.
+    """
+
+    def __init__(self, text: str, exit_code: int, traceback: str) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+        self.traceback = traceback
+
+
+class ForkError(GarconError):
+    """No child came: no memory, no pids, or the zygote is dead or stuck."""
+
+
+@dataclass(frozen=True)
+class Child:
+    """A live child.
+
+    Attributes:
+        slot: its place in the pool.
+        kind: what it does.
+        pid: its process, and its process group.
+        generation: the zygote it came from.
+        stream: frames to and from it; whoever got the child reads it to its end and closes it.
+    """
+
+    slot: int
+    kind: ChildKind
+    pid: int
+    generation: int
+    stream: FrameStream
+
+
+@dataclass(frozen=True)
+class ChildExited:
+    """A child is no more.
+
+    Attributes:
+        status: in words, such as `killed by SIGSEGV`.
+        exit_code: None where a signal ended it, or nobody saw.
+        signal: the signal's name, None for an exit.
+        cpu_s: CPU seconds of the process and what it waited for.
+        peak_kb: its largest resident size.
+        with_zygote: it only went down with its zygote.
+        oom: the kernel killed for memory in this cgroup at that time.
+    """
+
+    generation: int
+    slot: int
+    pid: int
+    status: str
+    exit_code: int | None = None
+    signal: str | None = None
+    cpu_s: float = 0.0
+    peak_kb: int = 0
+    with_zygote: bool = False
+    oom: bool = False
+
+
+@dataclass(frozen=True)
+class ZygoteExited:
+    """The zygote is no more, and none of its children is."""
+
+    generation: int
+    status: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something the zygote wants an operator to know."""
+
+    generation: int
+    text: str
+
+
+NurseryFact = ChildExited | ZygoteExited | Notice
+
+
+class _Request:
+    """A fork that was asked for.
+
+    Attributes:
+        pid: what the zygote answers.
+        settled: set when `fork` has returned or given up.
+    """
+
+    def __init__(self) -> None:
+        self.pid: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.settled = asyncio.Event()
+
+    def fail(self, text: str) -> None:
+        if not self.pid.done():
+            self.pid.set_exception(ForkError(text))
+
+
+@dataclass
+class _Born:
+    """A child as the nursery keeps it; `child` is None until `fork` has returned it."""
+
+    slot: int
+    pid: int
+    request: _Request | None
+    child: Child | None = None
+    leaving: bool = False
+
+
+class Nursery:
+    """One zygote and its children."""
+
+    def __init__(
+        self,
+        flow: str,
+        generation: int,
+        *,
+        on_fact: Callable[[NurseryFact], None],
+        on_output: Callable[[str, str], None],
+        log: LogSettings | None = None,
+        chdir: str | None = None,
+        machine: Machine | None = None,
+        ready_timeout_s: float = READY_TIMEOUT_S,
+        fork_timeout_s: float = FORK_TIMEOUT_S,
+    ) -> None:
+        """Prepare; `start` starts.
+
+        Args:
+            flow: name of the flow.
+            generation: number of this zygote.
+            on_fact: gets every fact, on the loop; must not block.
+            on_output: gets `stdout` or `stderr` and one line that zygote or children printed.
+            log: where the children log to.
+            chdir: folder that zygote and children work in; None for the present one.
+            machine: tells whether the kernel killed for memory.
+            ready_timeout_s: bound of the flow's import.
+            fork_timeout_s: bound of one fork.
+        """
+        self.generation = generation
+        self._flow = flow
+        self._on_fact = on_fact
+        self._on_output = on_output
+        self._log = log or LogSettings()
+        self._chdir = chdir
+        self._ready_timeout_s = ready_timeout_s
+        self._fork_timeout_s = fork_timeout_s
+        self._born: dict[int, _Born] = {}  # by pid
+        self._requests: dict[int, _Request] = {}  # by slot
+        self._farewells: set[asyncio.Task[None]] = set()
+        self._relays: list[OutputRelay] = []
+        self._machine = machine or Machine()
+        self._oom_seen = self._machine.oom_kills()
+        self._process: asyncio.subprocess.Process | None = None
+        self._socket: socket.socket | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._listening: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The zygote's process, None before it was started."""
+        return self._process.pid if self._process else None
+
+    @property
+    def children(self) -> Mapping[int, Child]:
+        """Children whose exit has not been reported, by slot."""
+        return {one.slot: one.child for one in self._born.values() if one.child is not None}
+
+    # -- life -----------------------------------------------------------------------------
+
+    async def start(self) -> FlowDescription:
+        """Start the zygote and wait for what it says of the flow.
+
+        Raises:
+            FlowRefused: the flow cannot run; one line, exit code and traceback.
+            BootError: the zygote died, or was not ready in time.
+        """
+        reader = await self._spawn()
+        try:
+            description = await asyncio.wait_for(
+                self._wait_described(reader), self._ready_timeout_s
+            )
+        except asyncio.TimeoutError:
+            await self._abandon()
+            raise BootError(
+                f"flow {self._flow!r} was not imported within {self._ready_timeout_s:g} s"
+            ) from None
+        except BaseException:
+            await self._abandon()
+            raise
+        self._listening = asyncio.create_task(self._listen(reader))
+        return description
+
+    async def fork(self, slot: int, kind: ChildKind) -> Child:
+        """Return a new child; it says `ready` over its stream when it can work.
+
+        A zygote that does not answer in time is killed.
+
+        Raises:
+            ForkError: there is none, and why.
+        """
+        if self._listening is None or self._listening.done():
+            raise ForkError("there is no zygote")
+        request = self._requests[slot] = _Request()
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                asked = self._ask(request, encode("fork", slot=slot, role=kind.value), theirs)
+                pid = await asyncio.wait_for(asked, self._fork_timeout_s)
+            stream = await FrameStream.open(ours)
+            born = self._born[pid]
+            born.child = Child(slot, kind, pid, self.generation, stream)
+            return born.child
+        except asyncio.TimeoutError:
+            ours.close()
+            self._kill_zygote()
+            raise ForkError(f"the zygote did not fork within {self._fork_timeout_s:g} s") from None
+        except BaseException:
+            # A child that was born meanwhile sees the end of its socket, and goes.
+            ours.close()
+            raise
+        finally:
+            del self._requests[slot]
+            request.settled.set()
+
+    def signal(self, child: Child, signo: signal.Signals) -> bool:
+        """Send a signal to the whole process group of a child; False where it is gone."""
+        born = self._born.get(child.pid)
+        if born is None or born.leaving:
+            return False
+        if not self._post(encode("signal", pid=child.pid, signo=int(signo))):
+            # The zygote is stuck or dead, so nobody has reaped this pid: it is still the child's.
+            _kill_group(child.pid, signo)
+        return True
+
+    async def close(self, deadline_s: float = _KILLED_WAIT_S) -> None:
+        """End the zygote and all its children, and wait for it, at most so many seconds."""
+        if self._process is None:
+            return
+        if self._writer is not None:
+            with suppress(OSError):
+                self._writer.write_eof()
+        if self._listening is not None:
+            done, _ = await asyncio.wait({self._listening}, timeout=deadline_s)
+            if not done:
+                self._kill_zygote()
+                await asyncio.wait({self._listening}, timeout=_KILLED_WAIT_S)
+        await self._clear()
+
+    # -- start ----------------------------------------------------------------------------
+
+    async def _spawn(self) -> asyncio.StreamReader:
+        ours, theirs = socket.socketpair()
+        stdout, stdout_fd = await OutputRelay.open(lambda line: self._on_output("stdout", line))
+        stderr, stderr_fd = await OutputRelay.open(lambda line: self._on_output("stderr", line))
+        self._relays = [stdout, stderr]
+        order = Order(
+            self._flow, theirs.fileno(), os.getpid(), tuple(_import_path()), asdict(self._log)
+        )
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "garcon.pool.zygote", order.to_text(),
+                stdin=asyncio.subprocess.DEVNULL, stdout=stdout_fd, stderr=stderr_fd,
+                pass_fds=(theirs.fileno(),), start_new_session=True, cwd=self._chdir,
+                env=_environment(),
+            )  # fmt: skip
+        except BaseException:
+            ours.close()
+            await self._clear()
+            raise
+        finally:
+            theirs.close()
+            os.close(stdout_fd)
+            os.close(stderr_fd)
+        ours.setblocking(False)
+        self._socket = ours
+        reader, self._writer = await asyncio.open_unix_connection(sock=ours)
+        return reader
+
+    async def _wait_described(self, reader: asyncio.StreamReader) -> FlowDescription:
+        while (frame := await read_frame(reader)) is not None:
+            if frame.kind == "described":
+                return FlowDescription.from_json(frame.head["description"])
+            if frame.kind == "refused":
+                head = frame.head
+                raise FlowRefused(head["text"], int(head["exit_code"]), head["traceback"])
+            self._on_frame(frame)
+        status = await self._wait_status()
+        raise BootError(f"the process that imports flow {self._flow!r} {status}")
+
+    async def _abandon(self) -> None:
+        self._kill_zygote()
+        await self._wait_status()
+        await self._clear()
+
+    # -- hearing --------------------------------------------------------------------------
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        with suppress(FrameError):
+            while (frame := await read_frame(reader)) is not None:
+                self._on_frame(frame)
+        status = await self._wait_status()
+        for born in list(self._born.values()):
+            # PDEATHSIG has ended the child; what its task had started is still to go.
+            _kill_group(born.pid, signal.SIGKILL)
+            if not born.leaving:
+                text = f"went down with its zygote, which {status}"
+                self._say_farewell(
+                    born, ChildExited(self.generation, born.slot, born.pid, text, with_zygote=True)
+                )
+        for request in self._requests.values():
+            request.fail(f"the zygote {status}")
+        if self._farewells:
+            await asyncio.wait(self._farewells)
+        self._on_fact(ZygoteExited(self.generation, status))
+
+    def _on_frame(self, frame: Frame) -> None:
+        head = frame.head
+        if frame.kind == "forked":
+            self._note_fork(int(head["slot"]), int(head["pid"]))
+        elif frame.kind == "unforked":
+            request = self._requests.get(int(head["slot"]))
+            if request is not None:
+                request.fail(str(head["text"]))
+        elif frame.kind == "exited":
+            born = self._born.get(int(head["pid"]))
+            if born is not None:
+                self._say_farewell(born, self._exit_of(born, head))
+        elif frame.kind == "notice":
+            self._on_fact(Notice(self.generation, str(head["text"])))
+
+    def _note_fork(self, slot: int, pid: int) -> None:
+        request = self._requests.get(slot)
+        self._born[pid] = _Born(slot, pid, request)
+        if request is not None and not request.pid.done():
+            request.pid.set_result(pid)
+
+    def _exit_of(self, born: _Born, head: Mapping[str, Any]) -> ChildExited:
+        signo = head["signo"]
+        oom = signo == signal.SIGKILL and self._was_oom()
+        status = _status(head["exit_code"], signo)
+        return ChildExited(
+            self.generation,
+            born.slot,
+            born.pid,
+            f"{status} (out of memory, by the kernel)" if oom else status,
+            exit_code=head["exit_code"],
+            signal=signal.Signals(signo).name if signo is not None else None,
+            cpu_s=float(head["cpu_s"]),
+            peak_kb=int(head["peak_kb"]),
+            oom=oom,
+        )
+
+    def _was_oom(self) -> bool:
+        seen, self._oom_seen = self._oom_seen, self._machine.oom_kills()
+        return seen is not None and self._oom_seen is not None and self._oom_seen > seen
+
+    def _say_farewell(self, born: _Born, fact: ChildExited) -> None:
+        born.leaving = True
+        task = asyncio.create_task(self._farewell(born, fact))
+        self._farewells.add(task)
+        task.add_done_callback(self._farewells.discard)
+
+    async def _farewell(self, born: _Born, fact: ChildExited) -> None:
+        """Tell of an exit once the child's last frames were read: its answer may be among them."""
+        if born.request is not None:
+            # It may have died before `fork` came to return it.
+            await born.request.settled.wait()
+        if born.child is not None:
+            await born.child.stream.wait_ended(LINGER_S)
+        del self._born[born.pid]
+        if born.child is not None:
+            self._on_fact(fact)
+
+    # -- acting ---------------------------------------------------------------------------
+
+    async def _ask(self, request: _Request, data: bytes, theirs: socket.socket) -> int:
+        while not request.pid.done() and not self._post(data, theirs.fileno()):
+            await asyncio.sleep(_RETRY_S)
+        return await request.pid
+
+    def _post(self, data: bytes, *descriptors: int) -> bool:
+        """Send to the zygote without waiting; False where it does not take it now.
+
+        Frames are far smaller than the socket's buffer, so the kernel takes one whole or not.
+        """
+        if self._socket is None:
+            return False
+        try:
+            socket.send_fds(self._socket, [data], list(descriptors))
+        except OSError:
+            return False
+        return True
+
+    def _kill_zygote(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            _kill_group(self._process.pid, signal.SIGKILL)
+
+    async def _wait_status(self) -> str:
+        """Return how the zygote ended; it has closed its socket, so it has no time left."""
+        if self._process is None:
+            return "was not started"
+        try:
+            code = await asyncio.wait_for(self._process.wait(), _KILLED_WAIT_S)
+        except asyncio.TimeoutError:
+            self._kill_zygote()
+            return "closed its socket and did not end"
+        return _status(code, None) if code >= 0 else _status(None, -code)
+
+    async def _clear(self) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
+        self._socket = None
+        for relay in self._relays:
+            await relay.close(LINGER_S)
+
+
+def _status(exit_code: int | None, signo: int | None) -> str:
+    if signo is not None:
+        return f"was killed by {signal.Signals(signo).name}"
+    return f"ended with exit code {exit_code}"
+
+
+def _kill_group(pid: int, signo: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signo)
+
+
+def _import_path() -> list[str]:
+    return [path or os.getcwd() for path in sys.path]
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment in which `-m garcon...` finds this very garcon.
+
+    Installed it is found anyway; from a source tree only while the working folder is that tree.
+    """
+    environment = dict(os.environ)
+    home = str(Path(garcon.__file__).resolve().parent.parent)
+    if Path(home).name not in {"site-packages", "dist-packages"}:
+        paths = [home, environment.get("PYTHONPATH", "")]
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    return environment

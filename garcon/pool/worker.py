@@ -1,0 +1,259 @@
+"""A worker: runs one activity instance at a time and says how it ended.
+
+It has no client of SWF and no task token; the supervisor answers for it. While a task runs the
+worker reads its socket only inside the task's own heartbeat calls: a cancel can take effect nowhere
+else, so a thread that listens all the time would gain nothing, and none makes it safe for a task to
+fork. Law: whatever a task raises is the task's failure; only the supervisor, or death, ends a
+worker.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from garcon.errors import ActivityCanceled, FlowError
+from garcon.execution import (
+    HEARTBEAT_MAX,
+    ActivityExecution,
+    describe_error,
+    result_text,
+    run_instance,
+)
+from garcon.flow import activities_by_name
+from garcon.log import GarconLogger
+from garcon.outcome import Failure, Kind, cut, encode_failure
+from garcon.pool.frames import Channel, Frame, FrameError
+from garcon.runner import BaseRunner
+
+#: Heartbeats of a task go to the supervisor at most this often, seconds; the latest one counts.
+BEAT_EVERY_S = 1.0
+
+
+class Post:
+    """One worker's standing with its supervisor."""
+
+    def __init__(self, channel: Channel) -> None:
+        """Talk over `channel`."""
+        self._channel = channel
+        self._task: int | None = None
+        self._lock = threading.Lock()
+        self._next_beat_s = 0.0
+        self.is_canceled = False
+        self.is_stopping = False
+
+    def begin(self, task: int) -> None:
+        """A task begins: cancels and beats are its own from here on."""
+        self._task, self.is_canceled, self._next_beat_s = task, False, 0.0
+
+    def beat(self, details: str | None) -> None:
+        """Tell the supervisor that the task goes on, and hear whether it shall.
+
+        Raises:
+            ActivityCanceled: it shall not.
+        """
+        with self._lock:
+            self._listen()
+            now_s = time.monotonic()
+            if not self.is_canceled and now_s >= self._next_beat_s:
+                self._next_beat_s = now_s + BEAT_EVERY_S
+                self._send_beat(details)
+        if self.is_canceled:
+            raise ActivityCanceled("the activity was canceled while it ran")
+
+    def _send_beat(self, details: str | None) -> None:
+        told = None if details is None else cut(str(details), HEARTBEAT_MAX)
+        try:
+            self._channel.send("beat", task=self._task, details=told)
+        except FrameError:
+            die_with_group()
+
+    def _listen(self) -> None:
+        while (frame := self._channel.receive_now()) is not None:
+            self.note(frame)
+        if self._channel.ended:
+            die_with_group()
+
+    def note(self, frame: Frame) -> None:
+        """Act on a frame that can come at any time."""
+        if frame.kind == "stop":
+            self.is_stopping = True
+        elif frame.kind == "cancel" and frame.head.get("task") == self._task:
+            self.is_canceled = True
+
+
+class PoolExecution(ActivityExecution):
+    """What a task gets as `activity` inside a pool: it speaks to the supervisor, not to SWF.
+
+    Attributes:
+        own_result: JSON text that the task itself gave to `complete`.
+        own_failure: what the task itself gave to `fail`.
+    """
+
+    def __init__(self, post: Post, activity_id: str, context: dict[str, Any]) -> None:
+        """Serve one instance; there is no client and no token here."""
+        super().__init__(None, activity_id, None, context)
+        self._post = post
+        self.own_result: str | None = None
+        self.own_failure: Failure | None = None
+
+    def heartbeat(self, details: str | None = None) -> None:
+        """Tell SWF that the task is alive and how far it is; at most one a second goes out.
+
+        Raises:
+            ActivityCanceled: the activity is to end: SWF wants it canceled, or knows it no more.
+        """
+        self._post.beat(details)
+
+    def fail(self, reason: str | None = None, details: str | None = None) -> None:
+        """Have the attempt fail once its tasks have returned, whatever they return."""
+        self.answered = True
+        self.own_failure = Failure(Kind.FAILED, reason or "failed", traceback=details or "")
+
+    def complete(self, context: Mapping[str, Any] | str | None = None) -> None:
+        """Have the attempt complete with this result once its tasks have returned.
+
+        Raises:
+            ResultError: it cannot be a result.
+        """
+        text = context if isinstance(context, str) else result_text(context, self.name)
+        self.answered = True
+        self.own_result = text
+
+
+def die_with_group() -> None:
+    """End this worker and what it has started: the supervisor is no more."""
+    os.killpg(os.getpgid(0), signal.SIGKILL)
+
+
+def main(channel: Channel, flow: Any, slot: int) -> int:
+    """Run what comes over `channel` until told to stop; return the exit code."""
+    worker = _Worker(channel, activities_by_name(flow), slot)
+    channel.send("ready")
+    while not worker.post.is_stopping:
+        frame = channel.receive()
+        if frame is None:
+            die_with_group()
+        elif frame.kind == "run":
+            worker.run(frame)
+        else:
+            worker.post.note(frame)
+    return 0
+
+
+class _Worker:
+    """The running of tasks, one after the other."""
+
+    def __init__(self, channel: Channel, activities: Mapping[str, Any], slot: int) -> None:
+        self._channel = channel
+        self._activities = activities
+        self._slot = slot
+        self._pid = os.getpid()
+        self._log = GarconLogger()
+        self.post = Post(channel)
+
+    def run(self, frame: Frame) -> None:
+        """Run the task of this frame and answer it."""
+        head = frame.head
+        task = int(head["task"])
+        self.post.begin(task)
+        began_s = _cpu_s()
+        ending = self._attempt(head, frame.body)
+        self._leave_if_copy()
+        _flush()
+        used = {"cpu_s": round(_cpu_s() - began_s, 3), "peak_kb": _peak_kb()}
+        if isinstance(ending, Failure):
+            self._fail(task, ending, used)
+        elif isinstance(ending, ActivityCanceled):
+            self._channel.send("canceled", task=task, **used)
+        else:
+            self._channel.send("done", ending.encode(), task=task, **used)
+
+    def _attempt(self, head: Mapping[str, Any], body: bytes) -> str | Failure | ActivityCanceled:
+        try:
+            return self._perform(head, body)
+        except BaseException as error:
+            # SystemExit and KeyboardInterrupt included: a task cannot end its worker.
+            if isinstance(error, ActivityCanceled) and self.post.is_canceled:
+                return error
+            return describe_error(error)
+
+    def _leave_if_copy(self) -> None:
+        """End a copy of the worker: a task forked, and its child came back out of the task."""
+        if os.getpid() != self._pid:
+            os._exit(1)
+
+    def _perform(self, head: Mapping[str, Any], body: bytes) -> str | Failure:
+        activity = self._activities.get(str(head["activity"]))
+        if activity is None:
+            known = ", ".join(sorted(self._activities))
+            raise FlowError(f"the flow has no activity {head['activity']!r} (known: {known})")
+        context = _context(body)
+        for name in ("domain", "workflow_id", "run_id"):
+            # A shard's instances have the root's names in their input: those stay.
+            context.setdefault(f"execution.{name}", head[name])
+        execution = PoolExecution(self.post, str(head["activity_id"]), context)
+        self._log.set_log_context(context)
+        try:
+            self._tell_heartbeat(activity, int(head["task"]), context)
+            result = run_instance(activity, execution)
+            return execution.own_failure or execution.own_result or result
+        finally:
+            self._log.unset_log_context()
+
+    def _tell_heartbeat(self, activity: Any, task: int, context: dict[str, Any]) -> None:
+        """Say how often SWF wants to hear of this instance, where its tasks declare it."""
+        runner = activity.runner
+        declares = isinstance(runner, BaseRunner)
+        heartbeat_s = runner.declared_heartbeat(context) if declares else None
+        if heartbeat_s is not None:
+            self._channel.send("timing", task=task, heartbeat_s=heartbeat_s)
+
+    def _fail(self, task: int, failure: Failure, used: Mapping[str, Any]) -> None:
+        facts = {**failure.facts, "worker": self._slot, "pid": os.getpid(), **used}
+        reason, details = encode_failure(replace(failure, facts=facts))
+        body = json.dumps({"reason": reason, "details": details}, ensure_ascii=False)
+        # A task's text may hold halves of surrogate pairs, which no UTF-8 can carry.
+        self._channel.send("failed", body.encode("utf-8", "replace"), task=task)
+
+
+def _context(body: bytes) -> dict[str, Any]:
+    """Return the input of an instance.
+
+    Raises:
+        FlowError: it is no JSON object.
+    """
+    try:
+        context = json.loads(body or b"{}")
+    except ValueError as error:
+        raise FlowError(f"the activity's input is no JSON: {error}") from None
+    if not isinstance(context, dict):
+        raise FlowError(f"the activity's input is no JSON object but {type(context).__name__}")
+    return context
+
+
+def _cpu_s() -> float:
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
+def _peak_kb() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // 1024 if sys.platform == "darwin" else peak
+
+
+def _flush() -> None:
+    # What a task printed belongs before its answer, also where stdout is block-buffered.
+    for stream in (sys.stdout, sys.stderr):
+        # A task may have closed them: its own loss.
+        with suppress(OSError, ValueError):
+            stream.flush()
