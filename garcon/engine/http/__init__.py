@@ -1,0 +1,1 @@
+"""SWF's wire: AWS JSON 1.0 over HTTP."""

@@ -1,0 +1,180 @@
+"""The engine behind a socket: one aiohttp low-level server on one asyncio loop.
+
+What it never does: decide what a request means. Its one law: every request gets exactly one answer,
+and that answer carries the engine's nonce.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import web
+
+from garcon.engine.core import faults
+from garcon.engine.http import wire
+from garcon.engine.http.shapes import load_checks
+from garcon.engine.service.clock import Clock, SystemClock
+from garcon.engine.service.kernel import Kernel
+from garcon.engine.service.operations import OPERATIONS
+from garcon.engine.service.tasks import Call
+from garcon.engine.service.world import World
+from garcon.engine.store.database import Database
+
+logger = logging.getLogger("garcon.engine")
+
+_KEEPALIVE_S: Final = 300.0
+_BACKLOG: Final = 2048
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a server needs to know.
+
+    Attributes:
+        db: The file, or ``:memory:``.
+        host: Where to listen.
+        port: Where to listen; 0 takes a free port.
+        preferred_port: A port to try first when ``port`` is 0.
+        full_sync: Whether answers survive a power cut.
+        poll_hold_s: How long an empty poll waits, seconds.
+    """
+
+    db: str
+    host: str = "127.0.0.1"
+    port: int = 0
+    preferred_port: int | None = None
+    full_sync: bool = False
+    poll_hold_s: float = 60.0
+
+
+class EngineServer:
+    """One engine on one file; made and used on a running loop.
+
+    Args:
+        settings: What to serve and where.
+        clock: The engine's time; the machine's by default.
+        nonce: What responses carry; fixed before anything is served.
+    """
+
+    def __init__(
+        self, settings: Settings, *, clock: Clock | None = None, nonce: str | None = None
+    ) -> None:
+        self.settings = settings
+        self.clock: Clock = clock or SystemClock()
+        self.url = ""
+        self.busy = 0
+        self.last_request_s = time.monotonic()
+        self._checks = load_checks()
+        self._database = Database(settings.db, full_sync=settings.full_sync)
+        self.world = World(self._database)
+        self.kernel = Kernel(self.world, self.clock, poll_hold_s=settings.poll_hold_s)
+        self._headers = {"Content-Type": wire.CONTENT_TYPE}
+        if nonce is not None:
+            self._headers["X-Garcon-Nonce"] = nonce
+        self._request_head = secrets.token_hex(10)
+        self._requests = 0
+        self._web: web.Server | None = None
+        self._listener: asyncio.Server | None = None
+
+    async def start(self) -> str:
+        """Restore what is open, listen, and return the URL."""
+        self.world.load()
+        self._web = web.Server(
+            self._handle,
+            access_log=None,
+            keepalive_timeout=_KEEPALIVE_S,
+            handler_cancellation=True,
+        )
+        self._listener = await self._listen(self._web)
+        host, port = self._listener.sockets[0].getsockname()[:2]
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        self.kernel.begin()
+        return self.url
+
+    async def _listen(self, server: Any) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        settings = self.settings
+        if settings.port == 0 and settings.preferred_port:
+            with contextlib.suppress(OSError):
+                return await loop.create_server(
+                    server, settings.host, settings.preferred_port, backlog=_BACKLOG
+                )
+        return await loop.create_server(server, settings.host, settings.port, backlog=_BACKLOG)
+
+    def idle_s(self) -> float:
+        """Seconds since the last request ended; 0 while one waits."""
+        return 0.0 if self.busy else time.monotonic() - self.last_request_s
+
+    async def stop(self) -> None:
+        """Answer the waiting polls, finish what is begun, close the file."""
+        if self._listener is not None:
+            self._listener.close()
+        self.kernel.stop()
+        if self._web is not None:
+            await self._web.shutdown(timeout=2.0)
+        await self.kernel.finish()
+        self._database.close()
+
+    # -- requests -----------------------------------------------------------------------------
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.busy += 1
+        try:
+            return self._respond(200, wire.encode_answer(await self._answer(request)))
+        except faults.Fault as fault:
+            return self._respond(fault.status, wire.encode_fault(fault))
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception:
+            logger.exception("a request could not be answered")
+            return self._respond(500, wire.encode_fault(faults.internal()))
+        finally:
+            self.busy -= 1
+            self.last_request_s = time.monotonic()
+
+    async def _answer(self, request: web.BaseRequest) -> Any:
+        headers = request.headers
+        target = headers.get("X-Amz-Target")
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise faults.serialization("Request body is larger than 1 MB") from None
+        if request.method != "POST":
+            raise faults.unknown_operation(f"{request.method} {request.path}")
+        if target == wire.RELEASE_POLLS:
+            return self._release_polls(wire.parse_body(body))
+        name = wire.operation_name(target)
+        check = self._checks.get(name)
+        if check is None:
+            raise faults.unknown_operation(name)
+        given = check(wire.parse_body(body))
+        call = Call(headers.get("amz-sdk-invocation-id"), _alive(request))
+        return await OPERATIONS[name](self.kernel, given, call)
+
+    def _release_polls(self, body: Any) -> dict[str, int]:
+        identity = body.get("identity") if isinstance(body, dict) else None
+        if not isinstance(identity, str):
+            raise faults.serialization("ReleasePolls needs an identity")
+        return {"released": self.kernel.release_polls(identity)}
+
+    def _respond(self, status: int, body: bytes) -> web.Response:
+        self._requests += 1
+        response = web.Response(status=status, body=body, headers=self._headers)
+        response.headers["x-amzn-RequestId"] = f"{self._request_head}{self._requests:012x}"
+        return response
+
+
+def _alive(request: web.BaseRequest) -> Callable[[], bool]:
+    transport = request.transport
+
+    def alive() -> bool:
+        return transport is not None and not transport.is_closing()
+
+    return alive

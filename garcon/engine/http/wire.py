@@ -1,0 +1,66 @@
+"""AWS JSON 1.0: what a request asks for, what an answer or a fault looks like.
+
+What it never does: touch a socket. Its one law: whatever bytes come in, a Fault or a parsed
+request comes out.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, NoReturn
+
+from garcon.engine.core import faults
+
+CONTENT_TYPE: Final = "application/x-amz-json-1.0"
+MAX_BODY: Final = 1 << 20
+RELEASE_POLLS: Final = "GarconEngine.ReleasePolls"
+
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
+
+
+def operation_name(target: str | None) -> str:
+    """The operation in an X-Amz-Target header; old clients send a longer prefix.
+
+    Raises:
+        Fault: UnknownOperationException when there is no such header.
+    """
+    if not target:
+        raise faults.unknown_operation("")
+    return target.rpartition(".")[2]
+
+
+def parse_body(body: bytes) -> Any:
+    """The JSON of a body; an empty one is an empty structure.
+
+    Raises:
+        Fault: SerializationException for what is no JSON, or text that is no Unicode.
+    """
+    if not body:
+        return {}
+    try:
+        value = json.loads(body, parse_constant=_no_constant)
+        if b"\\u" in body or not body.isascii():
+            # Half a surrogate pair is legal JSON but no text that could be kept.
+            _encode(value).encode()
+    except (ValueError, RecursionError):
+        raise faults.serialization("The body is not valid JSON") from None
+    return value
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(text)
+
+
+def encode_answer(answer: Any) -> bytes:
+    """The body of an answer: text as it is, values as JSON, nothing for None."""
+    if answer is None:
+        return b""
+    if not isinstance(answer, str):
+        answer = _encode(answer)
+    encoded: bytes = answer.encode()
+    return encoded
+
+
+def encode_fault(fault: faults.Fault) -> bytes:
+    """The body of a fault."""
+    return _encode({"__type": fault.kind, "message": fault.message}).encode()

@@ -1,0 +1,318 @@
+"""The engine's turn: requests that arrive together are worked off, kept, adopted, answered.
+
+What it never does: answer before the commit, or wait for anything in the middle of a turn. Its one
+law: a turn runs from its first request to its last answer without giving up the loop, so a batch
+always begins on what is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable
+from typing import Any, Final
+
+from garcon.engine.core import faults, timeouts, transitions
+from garcon.engine.core.draft import CallLambda
+from garcon.engine.core.tables import MAX_POLLERS
+from garcon.engine.service.batch import Batch
+from garcon.engine.service.clock import Clock
+from garcon.engine.service.lists import Assignment, ListKey, Poll, TaskKey
+from garcon.engine.service.world import World
+
+logger = logging.getLogger("garcon.engine")
+
+Act = Callable[[Batch], Any]
+
+_MATCH_LIMIT: Final = 256
+_DUE_LIMIT: Final = 512
+
+
+class Kernel:
+    """Runs batches over a world on one asyncio loop.
+
+    Args:
+        world: What is kept and open.
+        clock: The engine's time.
+        poll_hold_s: How long an empty poll waits, seconds.
+        call: Runs a function outside; set when the engine has functions.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        clock: Clock,
+        *,
+        poll_hold_s: float = 60.0,
+        call: Callable[[CallLambda], None] | None = None,
+    ) -> None:
+        self.world = world
+        self.clock = clock
+        self.poll_hold_s = poll_hold_s
+        self._call = call
+        self._loop = asyncio.get_running_loop()
+        self._acts: list[tuple[Act, asyncio.Future[Any]]] = []
+        self._turn: asyncio.Handle | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_ms: int | None = None
+        self._checkpoint: asyncio.Future[None] | None = None
+        self._stopping = False
+
+    def begin(self) -> None:
+        """Look at the deadlines for the first time."""
+        self._ask_turn()
+
+    def stop(self) -> None:
+        """Answer every waiting poll with the empty result and start nothing new."""
+        self._stopping = True
+        for poll in self.world.lists.all_polls():
+            self._end_poll(poll)
+        for handle in (self._turn, self._alarm):
+            if handle is not None:
+                handle.cancel()
+        for _, future in self._acts:
+            if not future.done():
+                future.set_exception(faults.internal())
+        self._acts.clear()
+
+    async def finish(self) -> None:
+        """Wait for the work outside the loop."""
+        if self._checkpoint is not None:
+            await asyncio.wait([self._checkpoint])
+
+    # -- requests -----------------------------------------------------------------------------
+
+    def submit(self, act: Act) -> asyncio.Future[Any]:
+        """Do something in the next turn; the future is set once it is kept.
+
+        Raises (through the future):
+            Fault: The act's refusal, or InternalFailure when the batch could not be kept.
+        """
+        future: asyncio.Future[Any] = self._loop.create_future()
+        if self._stopping:
+            future.set_exception(faults.internal())
+            return future
+        self._acts.append((act, future))
+        self._ask_turn()
+        return future
+
+    async def poll(
+        self,
+        where: ListKey,
+        identity: str | None,
+        invocation: str | None,
+        alive: Callable[[], bool],
+    ) -> Assignment | None:
+        """Wait for a task; None when none came in time.
+
+        Args:
+            where: The task list.
+            identity: Free text that goes into the Started event.
+            invocation: The client's id of this call; a repeated call gets the same task again.
+            alive: Whether the poller can still be answered.
+        """
+        lists = self.world.lists
+        if invocation is not None:
+            known = self.world.invocations.get(invocation)
+            if known is not None and known[0] == where:
+                return known[1]
+            twin = lists.poll_of_invocation(invocation)
+            if twin is not None and twin.where == where:
+                self._end_poll(twin)
+        if lists.pollers(where) >= MAX_POLLERS:
+            raise faults.limit_exceeded(
+                "Limit on maximum concurrent poll requests per task list reached"
+            )
+        if self._stopping:
+            return None
+        poll = Poll(where, identity, invocation, alive, self._loop.create_future())
+        lists.wait(poll)
+        poll.timer = self._loop.call_later(self.poll_hold_s, self._end_poll, poll)
+        if lists.pending(where):
+            self._ask_turn()
+        try:
+            return await poll.answer
+        finally:
+            lists.leave(poll)
+
+    def release_polls(self, identity: str) -> int:
+        """Answer all waiting polls of an identity with the empty result; how many they were."""
+        polls = self.world.lists.polls_of(identity)
+        for poll in polls:
+            self._end_poll(poll)
+        return len(polls)
+
+    def _end_poll(self, poll: Poll) -> None:
+        if self.world.lists.leave(poll) and not poll.answer.done():
+            poll.answer.set_result(None)
+
+    # -- turns --------------------------------------------------------------------------------
+
+    def _ask_turn(self) -> None:
+        if self._turn is None and not self._stopping:
+            self._turn = self._loop.call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._turn = None
+        if self._acts:
+            acts, self._acts = self._acts, []
+            self._run_acts(acts)
+        self.run_due()
+        self._run_matches()
+        self._set_alarm()
+        if self.world.database.wants_checkpoint() and self._checkpoint is None:
+            self._start_checkpoint()
+
+    def _run_acts(self, acts: list[tuple[Act, asyncio.Future[Any]]]) -> None:
+        culprits: set[int] = set()
+        while True:
+            batch = Batch(self.world, self.clock.now_ms())
+            outcomes, culprit = self._try_acts(batch, acts, culprits)
+            if culprit is None:
+                break
+            culprits.add(culprit)
+        kept = self._keep(batch)
+        for (_, future), (value, fault) in zip(acts, outcomes, strict=True):
+            if future.done():
+                continue
+            if not kept:
+                future.set_exception(faults.internal())
+            elif fault is not None:
+                future.set_exception(fault)
+            else:
+                future.set_result(value)
+
+    def _try_acts(
+        self,
+        batch: Batch,
+        acts: list[tuple[Act, asyncio.Future[Any]]],
+        culprits: set[int],
+    ) -> tuple[list[tuple[Any, Exception | None]], int | None]:
+        """Run the acts on a batch; the number of one that broke off half-way, if any.
+
+        Such a batch must not be kept: it is begun anew without the culprit.
+        """
+        outcomes: list[tuple[Any, Exception | None]] = []
+        for number, (act, _) in enumerate(acts):
+            if number in culprits:
+                outcomes.append((None, faults.internal()))
+                continue
+            applied = batch.applied
+            try:
+                outcomes.append((act(batch), None))
+            except faults.Fault as fault:
+                if batch.applied != applied:
+                    return outcomes, number
+                outcomes.append((None, fault))
+            except Exception:
+                logger.exception("a request broke the engine's own rules and was dropped")
+                return outcomes, number
+        return outcomes, None
+
+    def _keep(self, batch: Batch) -> bool:
+        """Commit and adopt; after a failed commit the touched states are read again."""
+        if not batch.applied:
+            return True
+        try:
+            self.world.database.commit(batch.writes())
+        except sqlite3.Error as error:
+            logger.error("a batch could not be kept, its callers are told so: %s", error)
+            self.world.reread(list(batch.states))
+            return False
+        self.world.adopt(batch)
+        if self._call is not None:
+            for call in batch.calls:
+                self._call(call)
+        return True
+
+    def _run_matches(self) -> None:
+        """Bring tasks and pollers together until one side is used up."""
+        world = self.world
+        pairs = list(world.lists.match(_MATCH_LIMIT))
+        if not pairs:
+            return
+        batch = Batch(world, self.clock.now_ms())
+        started = [(poll, self._start(batch, poll, task)) for poll, task in pairs]
+        kept = self._keep(batch)
+        for poll, assignment in started:
+            if poll.answer.done():
+                continue
+            if kept:
+                poll.answer.set_result(assignment)
+            else:
+                poll.answer.set_exception(faults.internal())
+        if len(pairs) >= _MATCH_LIMIT:
+            self._ask_turn()
+
+    def _start(self, batch: Batch, poll: Poll, task: TaskKey) -> Assignment | None:
+        key, scheduled_id = task
+        state = batch.state(key)
+        now_ms, identity, invocation = batch.now_ms, poll.identity, poll.invocation
+        if state is None:
+            return None
+        try:
+            if poll.where[0] == "activity":
+                step = transitions.start_activity(state, now_ms, scheduled_id, identity, invocation)
+            else:
+                step = transitions.start_decision(state, now_ms, identity, invocation)
+        except faults.Fault:
+            # The run was closed by an earlier pair of this very batch: its history is full.
+            return None
+        batch.apply(step)
+        started = step.state.started
+        if poll.where[0] == "activity":
+            item = step.state.activities.get(scheduled_id)
+            return Assignment(key, scheduled_id, item.started_id) if item else None
+        return Assignment(key, scheduled_id, started.started_id) if started else None
+
+    # -- deadlines ----------------------------------------------------------------------------
+
+    def run_due(self) -> int:
+        """Let everything happen that is due by now; how many deadlines that were."""
+        now_ms = self.clock.now_ms()
+        due = self.world.deadlines.pop_due(now_ms, _DUE_LIMIT)
+        if not due:
+            return 0
+        batch = Batch(self.world, now_ms)
+        for key, kind, item_key in due:
+            state = batch.state(key)
+            if state is not None:
+                batch.apply(timeouts.fire(state, kind, item_key, now_ms))
+        if not self._keep(batch):
+            for ref in due:
+                self.world.deadlines.set(ref, now_ms + 1000)
+        if len(due) >= _DUE_LIMIT:
+            self._ask_turn()
+        return len(due)
+
+    def _set_alarm(self) -> None:
+        next_ms = self.world.deadlines.next_ms()
+        if self._alarm is not None:
+            if self._alarm_ms == next_ms:
+                return
+            self._alarm.cancel()
+            self._alarm = None
+        delay_s = None if next_ms is None else self.clock.delay_s(next_ms)
+        if delay_s is not None and not self._stopping:
+            self._alarm_ms = next_ms
+            self._alarm = self._loop.call_later(delay_s, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._ask_turn()
+
+    # -- the file -----------------------------------------------------------------------------
+
+    def _start_checkpoint(self) -> None:
+        database = self.world.database
+        self._checkpoint = self._loop.run_in_executor(None, database.checkpoint)
+        self._checkpoint.add_done_callback(self._end_checkpoint)
+
+    def _end_checkpoint(self, done: asyncio.Future[None]) -> None:
+        self._checkpoint = None
+        error = None if done.cancelled() else done.exception()
+        if error is not None:
+            logger.warning("the log could not be folded into the file: %s", error)
+        elif not self._stopping:
+            self.world.database.restart_log()

@@ -1,0 +1,98 @@
+"""The engine for tests: in this process on a free loopback port, with its own or a virtual clock.
+
+What it never does: import the engine before it is used (pytest loads this module as a plugin). Its
+one law: when a test's block ends, the engine's thread, socket and file are closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from garcon.engine.http.server import EngineServer
+    from garcon.engine.service.clock import Clock
+
+T = TypeVar("T")
+
+_START_S = 30.0
+
+
+class Engine:
+    """A running engine of this process.
+
+    Attributes:
+        url: Where it listens.
+    """
+
+    def __init__(self, db: str, clock: Clock, poll_hold_s: float) -> None:
+        self._db = db
+        self._clock = clock
+        self._poll_hold_s = poll_hold_s
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._server: EngineServer | None = None
+        self.url = ""
+
+    def start(self) -> None:
+        """Serve; returns once the engine answers."""
+        self._thread.start()
+        self.url = self.call(self._serve)
+
+    async def _serve(self) -> str:
+        from garcon.engine.http.server import EngineServer, Settings
+
+        settings = Settings(db=self._db, poll_hold_s=self._poll_hold_s)
+        self._server = EngineServer(settings, clock=self._clock)
+        return await self._server.start()
+
+    def stop(self) -> None:
+        """Leave; waiting polls get their empty answer."""
+        server = self._server
+        try:
+            if server is not None:
+                self.call(server.stop)
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(_START_S)
+            self._loop.close()
+
+    def call(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine function on the engine's loop and wait for its result."""
+        return asyncio.run_coroutine_threadsafe(work(), self._loop).result(_START_S)
+
+
+@contextlib.contextmanager
+def engine_in_process(
+    *,
+    db: str = ":memory:",
+    clock: Clock | Literal["system", "virtual"] = "system",
+    poll_hold_s: float = 60.0,
+) -> Iterator[Engine]:
+    """An engine in a thread of this process for the length of a block.
+
+    Args:
+        db: Its file; by default nothing is kept.
+        clock: ``system``, ``virtual`` (stands still until moved) or a clock of your own.
+        poll_hold_s: Real seconds that an empty poll waits.
+    """
+    engine = Engine(db, _clock(clock), poll_hold_s)
+    engine.start()
+    try:
+        yield engine
+    finally:
+        engine.stop()
+
+
+def _clock(wanted: Clock | str) -> Clock:
+    from garcon.engine.service.clock import SystemClock, VirtualClock
+
+    if wanted == "system":
+        return SystemClock()
+    if wanted == "virtual":
+        return VirtualClock()
+    assert not isinstance(wanted, str), f"no such clock: {wanted}"
+    return wanted
