@@ -18,10 +18,6 @@ from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-import backoff
-from botocore.exceptions import ClientError
-
-from garcon import polls, utils
 from garcon.declare import activity_data, bind, first_given, module_name
 from garcon.description import LOST_RETRY
 from garcon.errors import GeneratorError
@@ -80,14 +76,19 @@ __all__ = [
 #: Seconds that one instance may wait for a worker, where the flow does not say.
 DEFAULT_ACTIVITY_SCHEDULE_TO_START = 600
 
-#: Retries of a throttled poll before its error is passed on.
-THROTTLE_RETRIES = 5
-
 #: Longest pause after polls that fail one after the other, seconds.
 POLL_PAUSE_MAX_S = 30.0
 
 Generator = Callable[[Any], Iterable[Mapping[str, Any]]]
 OnException = Callable[[Any, BaseException], Any]
+
+
+def _polls() -> Any:
+    # Imported when it is needed: boto3 costs a fifth of a second and 20 MB, and in a pool the
+    # processes that have the flow never poll.
+    from garcon import polls
+
+    return polls
 
 
 class Activity(GarconLogger):
@@ -147,7 +148,7 @@ class Activity(GarconLogger):
     def client(self) -> Any:
         """boto3's SWF client: the flow's own, or this process's, made when first asked for."""
         if self._client is None:
-            self._client = polls.default_client()
+            self._client = _polls().default_client()
         return self._client
 
     @client.setter
@@ -250,28 +251,11 @@ class Activity(GarconLogger):
         Raises:
             botocore.exceptions.ClientError: SWF refuses, or still throttles.
         """
-        client = polls.polling_client(self.client)
-        told = {"identity": identity[:256]} if identity else {}
-        task = self._poll(client, told)
+        task = _polls().poll_for_task(self, identity)
         context = json.loads(task.get("input") or "{}")
         return ActivityExecution(
             self.client, task.get("activityId"), task.get("taskToken"), context
         )
-
-    @backoff.on_exception(
-        backoff.expo,
-        ClientError,
-        max_tries=THROTTLE_RETRIES + 1,
-        jitter=backoff.full_jitter,
-        giveup=utils.non_throttle_error,
-        on_backoff=utils.throttle_backoff_handler,
-        logger=None,
-    )
-    def _poll(self, client: Any, told: Mapping[str, str]) -> dict[str, Any]:
-        answer: dict[str, Any] = client.poll_for_activity_task(
-            domain=self.domain, taskList={"name": self.task_list}, **told
-        )
-        return answer
 
     def run(self, identity: str | None = None) -> bool:
         """Wait for one task and run it, telling SWF how it ended.

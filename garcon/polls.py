@@ -13,9 +13,19 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import backoff
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from garcon import client as clients
+from garcon import utils
+from garcon.outcome import REASON_MAX
+
+#: Retries of a throttled poll before its error is passed on.
+THROTTLE_RETRIES = 5
+
+#: SWF's limit for a poller's identity, characters; the same as for a reason.
+IDENTITY_MAX = REASON_MAX
 
 #: Connections that one process's by-hand workers may wait on at once.
 POOL_CONNECTIONS = 100
@@ -35,6 +45,28 @@ def default_client(purpose: clients.Purpose = "call") -> Any:
     """
     engine = clients.resolve_engine(None, environ=os.environ, cwd=Path.cwd())
     return clients.swf_client(engine, purpose=purpose)
+
+
+@backoff.on_exception(
+    backoff.expo,
+    ClientError,
+    max_tries=THROTTLE_RETRIES + 1,
+    jitter=backoff.full_jitter,
+    giveup=utils.non_throttle_error,
+    on_backoff=utils.throttle_backoff_handler,
+    logger=None,
+)
+def poll_for_task(activity: Any, identity: str | None = None) -> dict[str, Any]:
+    """Wait up to a minute for a task of `activity` and return SWF's answer, throttles retried.
+
+    Raises:
+        botocore.exceptions.ClientError: SWF refuses, or still throttles.
+    """
+    told = {"identity": identity[:IDENTITY_MAX]} if identity else {}
+    answer: dict[str, Any] = polling_client(activity.client).poll_for_activity_task(
+        domain=activity.domain, taskList={"name": activity.task_list}, **told
+    )
+    return answer
 
 
 def polling_client(client: Any) -> Any:
