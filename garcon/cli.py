@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any, TextIO
 
 import click
@@ -37,40 +36,34 @@ Examples:
   garcon pool flows.coffee:workflow --engine aws --input @order.json --json
 """
 
+PROCS_MAX = 1000
+
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 @click.group(context_settings=_CONTEXT)
-@click.version_option(version("garcon"), prog_name="garcon")
+@click.version_option(package_name="garcon", prog_name="garcon")
 def main() -> None:
     """Run generator-heavy batch flows on Amazon SWF, or on the engine that comes with garcon."""
 
 
-class _Procs(click.ParamType):
-    """A number of processes, or `auto`."""
-
-    name = "N|auto"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int | None:
-        if value is None or value == "auto":
-            return None
-        try:
-            number = int(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a number nor 'auto'", param, ctx)
-        if not 1 <= number <= 1000:
-            self.fail(f"{number} is out of range: 1 to 1000, or 'auto'", param, ctx)
-        return number
+def _procs(_context: click.Context, _option: click.Parameter, value: str) -> int | None:
+    """Return the number of processes that `--procs` says, None for `auto`."""
+    if value == "auto":
+        return None
+    if not value.isdecimal() or not 1 <= int(value) <= PROCS_MAX:
+        raise click.BadParameter(f"{value!r} is neither 'auto' nor a number from 1 to {PROCS_MAX}")
+    return int(value)
 
 
 @main.command(epilog=_POOL_EPILOG, context_settings=_CONTEXT)
 @click.argument("flow")
 @click.option(
-    "--procs", type=_Procs(), default="auto", show_default=True,
+    "--procs", callback=_procs, default="auto", show_default=True, metavar="N|auto",
     help="Worker processes; auto sizes them from CPUs, backlog, load and free memory.",
 )  # fmt: skip
 @click.option(
-    "--max-procs", type=click.IntRange(1, 1000), metavar="N",
+    "--max-procs", type=click.IntRange(1, PROCS_MAX), metavar="N",
     help="Bound of --procs auto.  [default: 4 for each CPU]",
 )  # fmt: skip
 @click.option(
@@ -155,4 +148,3 @@ def _flush(stream: TextIO) -> None:
     except OSError:
         # The reader is gone; Python would say so once more while it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-

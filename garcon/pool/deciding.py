@@ -70,7 +70,7 @@ class DecisionTask:
         return {"workflow": self.workflow_id, "run": self.run_id}
 
 
-class _CannotDecide(Exception):  # noqa: N818 - a verdict, not an error of anybody's
+class _CannotDecide(Exception):
     """This task gets the timer; the text says why."""
 
 
@@ -342,9 +342,7 @@ class Deciding:
         }
         if token:
             body["nextPageToken"] = token
-        page = await self._plane.call(
-            "GetWorkflowExecutionHistory", body, timeout_s=CALL_TIMEOUT_S
-        )
+        page = await self._plane.call("GetWorkflowExecutionHistory", body, timeout_s=CALL_TIMEOUT_S)
         following: str | None = json.loads(page).get("nextPageToken")
         await decider.child.stream.send("page", page, task=task.number, last=following is None)
         return following
@@ -360,9 +358,7 @@ class Deciding:
     async def _respond(self, task: DecisionTask, body: bytes, *, closes: bool) -> None:
         deadline_s = task.taken_at_s + self._flow.decision_timeout_s
         try:
-            await self._plane.answer(
-                "RespondDecisionTaskCompleted", body, deadline_s=deadline_s
-            )
+            await self._plane.answer("RespondDecisionTaskCompleted", body, deadline_s=deadline_s)
         except EngineUnreachable as error:
             log_event(logger, logging.ERROR, "answer.lost", **task.fields, why=error)
         except ServiceError as error:

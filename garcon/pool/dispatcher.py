@@ -254,9 +254,7 @@ class Dispatcher:
         if self._stopping:
             return
         now_s = asyncio.get_running_loop().time()
-        due = self._levels.take_due(
-            len(self._idle), len(self._in_hand), len(self._workers), now_s
-        )
+        due = self._levels.take_due(len(self._idle), len(self._in_hand), len(self._workers), now_s)
         for task_list in due:
             self._jobs.spawn(self._poll(task_list))
 
@@ -384,9 +382,7 @@ class Dispatcher:
             told = json.loads(frame.body)
             self.tally.failed += 1
             self.tally.failures.append(f"{task.activity_id}: {told['reason']}")
-            log_event(
-                logger, logging.WARNING, "task.failed", **task.fields, reason=told["reason"]
-            )
+            log_event(logger, logging.WARNING, "task.failed", **task.fields, reason=told["reason"])
             self._reply(task, "Failed", told)
 
     def _lose(self, task: ActivityTask, text: str, facts: Mapping[str, Any]) -> None:

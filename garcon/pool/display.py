@@ -23,9 +23,6 @@ from garcon.progress import Counts, Rates, format_duration, progress_line
 #: Between two plain progress lines of an activity, seconds.
 PLAIN_EVERY_S = 10.0
 
-#: Redraws of the terminal, a second.
-REDRAWS = 4
-
 BAR_WIDTH = 24
 
 
@@ -128,7 +125,7 @@ class JsonDisplay(Display):
             self._json("progress", activities=_plain(counts))
 
     def closed(self, report: Report) -> None:
-        """Write `{"event": "closed", workflow_id, run_id, status, reason, details, result, ...}`."""
+        """Write `{"event": "closed", workflow_id, run_id, status, reason, ...}`."""
         self._json(
             "closed",
             **asdict(report.run),
@@ -168,9 +165,7 @@ class TerminalDisplay(Display):
         if not counts:
             return
         if self._live is None:
-            self._live = Live(
-                console=self._console, refresh_per_second=REDRAWS, auto_refresh=False
-            )
+            self._live = Live(console=self._console, auto_refresh=False)
             self._live.start()
         self._live.update(self._table(counts), refresh=True)
 

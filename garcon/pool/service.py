@@ -27,11 +27,14 @@ from garcon.pool.jobs import Jobs
 from garcon.pool.journal import Journal
 from garcon.pool.nursery import Child
 from garcon.pool.recovery import answer_for_the_dead
-from garcon.pool.registration import register
+from garcon.pool.registration import RETENTION_DAYS, ensure_types
 from garcon.pool.slots import ChildKind
 from garcon.pool.watch import Wanted, Watch
 
 logger = logging.getLogger("garcon.pool")
+
+#: Workers that connections are provided for where the command names no number.
+WORKERS_MAX = 64
 
 #: AWS does not know ReleasePolls: its polls are waited for, they last 60 s.
 POLLS_END_S = 65.0
@@ -89,13 +92,17 @@ class Service:
             engine = self._resolve(flow)
         self._display.note(engine.describe(flow.domain))
         await self._control(client.ensure, engine)
-        await self._control(lambda: register(client.swf_client(engine), engine, flow))
-        self._journal = Journal.open(engine.key, self._config.identity)
+        await self._register(engine, flow)
+        self._journal = Journal(engine.key)
         self._plane = DataPlane(
-            engine, executor=self._helper, on_connection=self._on_connection
+            engine,
+            connections=self._connections(flow),
+            on_connection=self._on_connection,
+            polls=self._journal,
+            helper=self._helper,
         )
         await self._plane.__aenter__()
-        self._jobs.spawn(answer_for_the_dead(self._plane, engine.key, flow.domain))
+        self._jobs.spawn(answer_for_the_dead(self._plane, engine.key))
         self._dispatcher = Dispatcher(self._plane, self._journal, flow, self._config.identity)
         self._deciding = Deciding(
             self._plane,
@@ -113,6 +120,20 @@ class Service:
         self._waiting.clear()
         self._jobs.spawn(self._dispatcher.run())
         self._jobs.spawn(self._deciding.run())
+
+    async def _register(self, engine: client.Engine, flow: FlowDescription) -> None:
+        days = RETENTION_DAYS[engine.kind]
+
+        def register() -> list[str]:
+            return ensure_types(client.swf_client(engine), flow, retention_days=days)
+
+        for name in await self._control(register):
+            log_event(logger, logging.INFO, "type.registered", name=name)
+
+    def _connections(self, flow: FlowDescription) -> int:
+        """Enough for every poll, and for an answer and a heartbeat of every worker beside it."""
+        workers = max(self._config.procs or 0, self._config.max_procs or WORKERS_MAX)
+        return 4 * workers + len(flow.activities) + 10
 
     async def run_execution(self) -> int:
         """Run the execution that the command asks for, and return the exit code.

@@ -67,8 +67,6 @@ class Supervisor:
         self._facts: asyncio.Queue[Fact] = asyncio.Queue()
         self._jobs = Jobs()
         self._nurseries: dict[int, Nursery] = {}
-        self._announced: dict[int, int] = {}  # slot -> pid that `Forked` has told
-        self._early_exits: dict[int, Exited] = {}  # pid -> exit seen before its `Forked`
         self._service = Service(config, display, self._on_overdue)
         self._described: asyncio.Future[FlowDescription] | None = None
         self._stop_now = asyncio.Event()
@@ -244,11 +242,6 @@ class Supervisor:
             self._facts.put_nowait(ForkFailed(action.slot, str(error)))
             return
         self._facts.put_nowait(Forked(action.slot, child.pid))
-        self._announced[action.slot] = child.pid
-        # A child can be dead before this coroutine goes on: its exit waits for its birth.
-        exited = self._early_exits.pop(child.pid, None)
-        if exited is not None:
-            self._facts.put_nowait(exited)
         self._jobs.spawn(self._listen(child))
 
     async def _listen(self, child: Child) -> None:
@@ -308,11 +301,9 @@ class Supervisor:
             "peak_kb": fact.peak_kb,
         }
         self._service.remove(fact.slot, fact.status, told)
-        exited = Exited(fact.slot, fact.pid, fact.status, fact.signal, busy, fact.with_zygote)
-        if self._announced.get(fact.slot) == fact.pid:
-            self._facts.put_nowait(exited)
-        else:
-            self._early_exits[fact.pid] = exited
+        self._facts.put_nowait(
+            Exited(fact.slot, fact.pid, fact.status, fact.signal, busy, fact.with_zygote)
+        )
 
     def _on_overdue(self, slot: int) -> None:
         self._facts.put_nowait(KillAsked(slot, OVERDUE_GRACE_S))

@@ -1,0 +1,121 @@
+"""What a pool does first: answer for the pools of this host that died with tasks in hand.
+
+Their journals say what they held. An activity task is failed as lost, so that its instance is
+scheduled anew at once; a decision task gets the 0-second timer, so that the run is decided again;
+a poll that was under way is asked again under its own id, since the engine may have given it a
+task that nobody has seen. Law: a journal is removed only after everything in it was answered; an
+answer that comes too late or twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+
+from garcon.errors import EngineError, EngineUnreachable, ServiceError
+from garcon.log import log_event
+from garcon.outcome import Failure, Kind, encode_failure
+from garcon.pool.dataplane import DataPlane
+from garcon.pool.deciding import ask_again
+from garcon.pool.journal import Holdings, OrphanedTasks, PollUnderWay, find_orphaned
+
+logger = logging.getLogger("garcon.pool")
+
+#: How long one answer for a dead pool is tried, seconds.
+ANSWER_S = 30.0
+
+#: How often, and after how many seconds each, the dead pool's polls are called off.
+ROUNDS = 20
+ROUND_S = 0.5
+
+REASON = "the pool that ran it died (its host's next pool says so)"
+
+
+async def answer_for_the_dead(plane: DataPlane, engine_key: str) -> None:
+    """Answer everything that dead pools of this host held at this engine."""
+    for orphan in find_orphaned(engine_key):
+        try:
+            await _answer(plane, orphan)
+        except EngineError as error:
+            # The journal stays for the next pool.
+            log_event(logger, logging.WARNING, "journal.kept", path=orphan.path, why=error)
+            orphan.release()
+        else:
+            orphan.discard()
+
+
+async def _answer(plane: DataPlane, orphan: OrphanedTasks) -> None:
+    holdings = orphan.holdings
+    log_event(
+        logger,
+        logging.WARNING,
+        "journal.found",
+        path=orphan.path,
+        activities=len(holdings.activities),
+        decisions=len(holdings.decisions),
+        polls=len(holdings.polls),
+    )
+    answers = [_fail_activity(plane, token) for token in holdings.activities]
+    answers += [_ask_again(plane, token) for token in holdings.decisions]
+    await asyncio.gather(*answers)
+    await _ask_polls_again(plane, holdings)
+
+
+async def _fail_activity(plane: DataPlane, token: str) -> None:
+    reason, details = encode_failure(Failure(Kind.LOST, REASON))
+    body = {"taskToken": token, "reason": reason, "details": details}
+    await _say(plane, "RespondActivityTaskFailed", body)
+
+
+async def _ask_again(plane: DataPlane, token: str) -> None:
+    await _say(plane, "RespondDecisionTaskCompleted", ask_again(token))
+
+
+async def _say(plane: DataPlane, operation: str, body: dict[str, str] | bytes) -> None:
+    deadline_s = asyncio.get_running_loop().time() + ANSWER_S
+    try:
+        await plane.answer(operation, body, deadline_s=deadline_s)
+    except ServiceError as error:
+        # Unknown: it timed out, or was answered before the death. Nothing else is in our power.
+        log_event(logger, logging.INFO, "journal.refused", operation=operation, why=error)
+
+
+async def _ask_polls_again(plane: DataPlane, holdings: Holdings) -> None:
+    """Fetch what the dead pool's polls were given; on AWS a poll cannot be asked again."""
+    identities = {_identity(poll) for poll in holdings.polls}
+    if not identities or not await plane.release_polls(min(identities)):
+        return
+    again = [asyncio.ensure_future(_ask_poll_again(plane, poll)) for poll in holdings.polls]
+    for _ in range(ROUNDS):
+        # Those that were given nothing wait now under the dead pool's name: call them off.
+        _, waiting = await asyncio.wait(again, timeout=ROUND_S)
+        if not waiting:
+            await asyncio.gather(*again)
+            return
+        for identity in identities:
+            await plane.release_polls(identity)
+    for one in waiting:
+        one.cancel()
+    raise EngineUnreachable("the dead pool's polls could not be asked again")
+
+
+async def _ask_poll_again(plane: DataPlane, poll: PollUnderWay) -> None:
+    try:
+        answer = json.loads(
+            await plane.poll(poll.operation, poll.body, invocation_id=poll.invocation_id)
+        )
+    except ServiceError as error:
+        log_event(logger, logging.INFO, "journal.refused", operation=poll.operation, why=error)
+        return
+    token = answer.get("taskToken")
+    if not token:
+        return
+    if poll.operation == "PollForDecisionTask":
+        await _ask_again(plane, token)
+    else:
+        await _fail_activity(plane, token)
+
+
+def _identity(poll: PollUnderWay) -> str:
+    return str(json.loads(poll.body).get("identity", ""))
