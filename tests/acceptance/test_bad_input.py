@@ -23,11 +23,11 @@ def assert_says(command, *texts):
         ("flows.metrix", ["flows.metrix"]),
         ("nowhere.at_all", ["nowhere.at_all"]),
         ("flows.metrics:other", ["flows.metrics", "other"]),
-        (f"{FLOWS}.no_activity", ["no_activity", "activit"]),
-        (f"{FLOWS}.no_name", ["no_name", "name"]),
-        (f"{FLOWS}.cycle", ["cycle", "roast", "grind"]),
-        (f"{FLOWS}.no_runner", ["no_runner", "brew", "run="]),
-        (f"{FLOWS}.same_name", ["same_name", "brew"]),
+        (f"{FLOWS}.no_activity", ["no_activity", "create"]),
+        (f"{FLOWS}.no_name", ["no_name", "set name ="]),
+        (f"{FLOWS}.cycle", ["roast", "grind", "requires="]),
+        (f"{FLOWS}.no_runner", ["brew", "run="]),
+        (f"{FLOWS}.same_name", ["brew", "rename"]),
     ],
 )
 def test_a_flow_that_cannot_run_is_refused_at_once(place, flow, texts):
@@ -67,7 +67,7 @@ def test_an_input_that_is_no_json_object_is_refused(place, text, told):
     ("flow", "texts"),
     [
         ("generator_raises", ["orders", "LookupError", "the order book is gone"]),
-        ("generator_yields_text", ["orders", "dict", "espresso"]),
+        ("generator_yields_text", ["brew", "str", "dicts"]),
         ("result_no_dict", ["brew", "dict", "list"]),
         ("result_too_long", ["brew", "32,768"]),
         ("task_raises", ["brew", "1", "spilled order 2"]),
