@@ -104,7 +104,7 @@ class _ToDisplay(logging.Handler):
 
 
 def _show_log(settings: LogSettings, display: Display) -> logging.Handler:
-    """Show the supervisor's log on the display: all of it, or warnings where a file has the rest."""
+    """Show the supervisor's log: all of it, or warnings where a file has the rest."""
     handler = _ToDisplay(display)
     handler.setFormatter(TextFormatter(settings.process))
     handler.setLevel(logging.WARNING if settings.file else settings.level)

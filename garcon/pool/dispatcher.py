@@ -182,9 +182,14 @@ class Dispatcher:
         return len(self._idle)
 
     @property
-    def has_backlog(self) -> bool:
-        """Whether a list brings tasks faster than workers take them."""
-        return bool(self._in_hand) or not self._idle
+    def has_in_hand(self) -> bool:
+        """Whether a task came that no worker has begun."""
+        return bool(self._in_hand)
+
+    @property
+    def task_lists(self) -> list[str]:
+        """Lists that this pool serves."""
+        return self._levels.names
 
     async def on_frame(self, child: Child, frame: Frame) -> None:
         """Act on what a worker says."""
@@ -233,16 +238,6 @@ class Dispatcher:
         self._stopping = True
         while self._in_hand:
             self._hand_back(self._in_hand.popleft(), "the pool is stopping")
-
-    @property
-    def polls_waiting(self) -> int:
-        """Polls that the engine may still answer with a task."""
-        return self._levels.waiting
-
-    @property
-    def held(self) -> int:
-        """Tasks whose answer the engine has not taken yet."""
-        return len(self._held)
 
     async def abort(self) -> None:
         """Drop every call under way: for a stop that does not wait."""

@@ -28,6 +28,11 @@ class PollLevels:
         self._next = 0  # where the next round starts, so that no list is always first
 
     @property
+    def names(self) -> list[str]:
+        """The lists."""
+        return list(self._lists)
+
+    @property
     def waiting(self) -> int:
         """Polls under way over all lists."""
         return sum(one.waiting for one in self._lists.values())
@@ -78,8 +83,3 @@ class PollLevels:
         one.waiting -= 1
         one.level = 1
         one.paused_until_s = until_s
-
-    def next_due_s(self, now_s: float) -> float | None:
-        """Return when the first resting list may be polled again, None where none rests."""
-        resting = [one.paused_until_s for one in self._lists.values() if one.paused_until_s > now_s]
-        return min(resting, default=None)

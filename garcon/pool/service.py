@@ -16,6 +16,7 @@ from typing import Any
 from garcon import client
 from garcon.description import FlowDescription
 from garcon.log import log_event
+from garcon.pool.autosize import AutoSize
 from garcon.pool.config import PoolConfig
 from garcon.pool.dataplane import DataPlane
 from garcon.pool.deciding import Deciding
@@ -44,7 +45,11 @@ class Service:
     """The pool's work between its children and the engine."""
 
     def __init__(
-        self, config: PoolConfig, display: Display, on_overdue: Callable[[int], None]
+        self,
+        config: PoolConfig,
+        display: Display,
+        on_overdue: Callable[[int], None],
+        autosize: AutoSize | None = None,
     ) -> None:
         """Serve as `config` says.
 
@@ -52,7 +57,9 @@ class Service:
             config: the command's words.
             display: shows the execution.
             on_overdue: told the slot of a decider that has to be killed.
+            autosize: watches the number of workers; None where it is fixed.
         """
+        self._autosize = autosize
         self._config = config
         self._display = display
         self._on_overdue = on_overdue
@@ -120,6 +127,8 @@ class Service:
         self._waiting.clear()
         self._jobs.spawn(self._dispatcher.run())
         self._jobs.spawn(self._deciding.run())
+        if self._autosize is not None:
+            self._jobs.spawn(self._autosize.run(self._plane, self._dispatcher, flow.domain))
 
     async def _register(self, engine: client.Engine, flow: FlowDescription) -> None:
         days = RETENTION_DAYS[engine.kind]

@@ -17,6 +17,7 @@ from garcon.description import FlowDescription
 from garcon.errors import BootError, FlowError, GarconError, Interrupted
 from garcon.log import log_event
 from garcon.pool import lifecycle
+from garcon.pool.autosize import AutoSize, first_size
 from garcon.pool.config import PoolConfig
 from garcon.pool.display import Display
 from garcon.pool.facts import (
@@ -32,6 +33,7 @@ from garcon.pool.facts import (
     Kill,
     KillAsked,
     ReloadAsked,
+    Resized,
     RetireZygote,
     StartZygote,
     StopAsked,
@@ -42,6 +44,7 @@ from garcon.pool.facts import (
 from garcon.pool.frames import FrameError
 from garcon.pool.jobs import Jobs
 from garcon.pool.nursery import Child, ChildExited, ForkError, Notice, Nursery, ZygoteExited
+from garcon.pool.resources import Machine
 from garcon.pool.service import Service
 from garcon.pool.slots import ChildKind, Pool, Rules, State
 
@@ -61,13 +64,17 @@ class Supervisor:
         """Run what `config` says, and show it on `display`."""
         self._config = config
         self._display = display
-        self._pool = Pool.of(
-            config.procs or 1, config.deciders, Rules(drain_timeout_s=config.drain_timeout_s)
-        )
+        machine = Machine()
+        workers = config.procs or first_size(machine, config.max_procs)
+        rules = Rules(drain_timeout_s=config.drain_timeout_s)
+        self._pool = Pool.of(workers, config.deciders, rules)
         self._facts: asyncio.Queue[Fact] = asyncio.Queue()
         self._jobs = Jobs()
         self._nurseries: dict[int, Nursery] = {}
-        self._service = Service(config, display, self._on_overdue)
+        autosize = None
+        if config.procs is None:
+            autosize = AutoSize(machine, config.max_procs, self._on_size)
+        self._service = Service(config, display, self._on_overdue, autosize)
         self._described: asyncio.Future[FlowDescription] | None = None
         self._stop_now = asyncio.Event()
         self._stopping = False
@@ -304,6 +311,9 @@ class Supervisor:
         self._facts.put_nowait(
             Exited(fact.slot, fact.pid, fact.status, fact.signal, busy, fact.with_zygote)
         )
+
+    def _on_size(self, workers: int, busy: frozenset[int]) -> None:
+        self._facts.put_nowait(Resized(workers, busy))
 
     def _on_overdue(self, slot: int) -> None:
         self._facts.put_nowait(KillAsked(slot, OVERDUE_GRACE_S))
