@@ -1,0 +1,172 @@
+"""Decides one flow: folds the history, plans, runs the flow's own code where the plan needs it.
+
+The shell round the pure planner. Law: whatever the user's code does, an answer comes out: an error
+of the flow fails the execution with a line that names it, and never the decider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from garcon.batch import Decision
+from garcon.checks import check_decisions
+from garcon.customdecider import ActivityFailedError, Schedule, ScheduleContext, call_decider
+from garcon.description import FlowDescription
+from garcon.errors import DecisionError
+from garcon.flow import activities_by_name
+from garcon.history import RunState
+from garcon.instance import ActivityInstanceNotReadyException
+from garcon.kept import BYTES_MAX, RUNS_MAX, DecisionTask, FetchOlder, KeptStates
+from garcon.planner import Need, NeedFreeze, Plan, Planning, plan_declared
+from garcon.usercode import USER_ERRORS, error_details, error_line, fresh, prepare, run_generators
+
+if TYPE_CHECKING:
+    from garcon.activity import Activity
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The response to one decision task.
+
+    Attributes:
+        decisions: in SWF's form, checked.
+        execution_context: progress as compact JSON (`garcon.planner` tells its form).
+        hold_s: how long the response may be held for more completions, seconds.
+        closes: whether it closes the execution.
+        notes: lines worth logging.
+    """
+
+    decisions: list[Decision]
+    execution_context: str | None
+    hold_s: float
+    closes: bool
+    notes: tuple[str, ...]
+
+
+class FlowDecider:
+    """The decider of one flow; one per process.
+
+    Attributes:
+        flow: the flow, a module or an object.
+        description: its names and numbers.
+    """
+
+    def __init__(
+        self,
+        flow: Any,
+        description: FlowDescription,
+        *,
+        max_runs: int = RUNS_MAX,
+        max_bytes: int = BYTES_MAX,
+    ) -> None:
+        """Decide executions of `flow`, keeping the states of at most `max_runs` of them."""
+        self.flow = flow
+        self.description = description
+        self._kept = KeptStates(max_runs, max_bytes)
+        self._activities = activities_by_name(flow)
+
+    def decide(
+        self, task: DecisionTask, fetch_older: FetchOlder, allowance: int | None = None
+    ) -> Answer:
+        """Return the answer to `task`.
+
+        Args:
+            task: what the poll gave.
+            fetch_older: gives pages of GetWorkflowExecutionHistory with reverseOrder; called, and
+                its pages consumed, only where `task.events` leave a gap.
+            allowance: how many activities may be scheduled now; None for any number.
+        Raises:
+            HistoryGap: the history that could be read is not whole; the task has to be decided
+                again. What `fetch_older` raises passes through as well.
+        """
+        state = self._kept.folded(task, fetch_older)
+        return self.answer(Planning(state, self.description, allowance))
+
+    def answer(self, planning: Planning) -> Answer:
+        """Return the answer that `planning` comes to with this flow's code."""
+        try:
+            plan = self.plan(planning)
+            check_decisions(plan.decisions)
+        except DecisionError as error:
+            plan = planning.fail(error)
+        return Answer(plan.decisions, plan.execution_context, plan.hold_s, plan.closes, plan.notes)
+
+    def plan(self, planning: Planning) -> Plan:
+        """Return the plan, the user's code having been asked where it was needed.
+
+        Raises:
+            DecisionError: the execution cannot go on.
+        """
+        custom = getattr(self.flow, "decider", None)
+        if custom is not None:
+            return self._plan_custom(planning, custom)
+        return self.drive(plan_declared(planning), self._activities)
+
+    def _plan_custom(self, planning: Planning, decider: Any) -> Plan:
+        early = planning.begin()
+        if early is not None:
+            return early
+        scheduled = ScheduleContext()
+        schedule = Schedule(planning, self.drive_one, scheduled)
+        error = run_decider(decider, schedule, planning.state)
+        return planning.finish(scheduled.completed and error is None, error)
+
+    def drive_one(self, activity: Activity, steps: Generator[Need, Any, T]) -> T:
+        """Return what `steps` come to, all they need being answered by `activity`."""
+        return self.drive(steps, {}, activity)
+
+    def drive(
+        self,
+        steps: Generator[Need, Any, T],
+        activities: Mapping[str, Activity],
+        only: Activity | None = None,
+    ) -> T:
+        """Return what `steps` come to, their needs answered by the flow's code.
+
+        Args:
+            steps: a planning generator.
+            activities: the flow's activities by name.
+            only: the one activity that is meant, whatever its name.
+        """
+        # One copy of a context serves all instances of a decision: the key is the original.
+        copies: dict[int, dict[str, Any]] = {}
+        answer: Any = None
+        while True:
+            try:
+                need = steps.send(answer)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            activity = only if only is not None else activities[need.activity.name]
+            if isinstance(need, NeedFreeze):
+                answer = run_generators(need.activity.name, activity, need.context)
+                continue
+            copied = copies.get(id(need.context))
+            if copied is None:
+                copied = copies[id(need.context)] = fresh(need.context)
+            answer = prepare(activity, need.manifest, need.index, copied)
+
+
+def run_decider(decider: Any, schedule: Schedule, state: RunState) -> DecisionError | None:
+    """Run a flow's own decider; return why it stopped for good, None if it did not.
+
+    Raises:
+        DecisionError: it raised anything else than that something is not ready or has failed.
+    """
+    try:
+        call_decider(decider, schedule, fresh(state.input()))
+    except ActivityInstanceNotReadyException:
+        return None
+    except ActivityFailedError as error:
+        return DecisionError(str(error), error.details)
+    except DecisionError:
+        raise
+    except USER_ERRORS as error:
+        raise DecisionError(
+            f"the decider raised {error_line(error)}", error_details(error)
+        ) from None
+    return None

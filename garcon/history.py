@@ -1,0 +1,450 @@
+"""The history of one execution, folded into what deciding needs.
+
+`RunState` takes SWF's events in order and keeps the outcome: fan-outs with their instances and
+counts, results, timers, signals, what SWF refused. It never looks at what was decided or sent,
+only at what the history says, and folding in pieces gives what folding at once gives. Pure: its
+clock is the events' own time. Law: a state only grows by the very next event.
+
+Events are read in SWF's wire form; a timestamp may be epoch seconds or a datetime of boto3.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from garcon.errors import GarconError, ManifestError
+from garcon.fanout import INSTANCE_BYTES, FanOut, Instance, Phase
+from garcon.manifest import MARKER, Manifest, Parts
+from garcon.outcome import Failure, Kind, decode_failure
+
+Attributes = Mapping[str, Any]
+FanOutKey = tuple[str, str]  #: activity, and the schedule id of a custom decider or ""
+
+#: Timer with which a decision that could not be finished asks to be made again.
+AGAIN_TIMER = "garcon.again"
+
+#: Causes of a refused schedule that pass with time; SWF Developer Guide, "Amazon SWF quotas".
+PASSING_CAUSES = frozenset({"OPEN_ACTIVITIES_LIMIT_EXCEEDED", "ACTIVITY_CREATION_RATE_EXCEEDED"})
+
+#: Decisions over which a run's own rate is measured.
+RATE_DECISIONS = 8
+
+#: Contexts of fan-outs that stay merged in memory; others are merged again from the results.
+CONTEXTS_KEPT = 32
+
+
+class HistoryGap(GarconError):
+    """Events are missing between what is kept and what came."""
+
+
+@dataclass(frozen=True)
+class Timer:
+    """An open timer: when it started and when it fires, epoch seconds."""
+
+    started_event_id: int
+    fires_s: float
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A signal to the execution, as SWF's `WorkflowExecutionSignaled` tells it."""
+
+    event_id: int
+    name: str
+    input: str | None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A decision that SWF refused: what it was about and SWF's cause."""
+
+    subject: str
+    cause: str
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What had happened when a decision began; two of them tell a rate."""
+
+    at_s: float
+    closes: int
+    starts: int
+
+
+@dataclass
+class Start:
+    """What the execution was started with; timeouts in seconds, None for unlimited."""
+
+    workflow_type: str = ""
+    version: str = ""
+    input: str | None = None
+    task_list: str = ""
+    task_priority: str | None = None
+    decision_timeout_s: int | None = None
+    execution_timeout_s: int | None = None
+    tags: tuple[str, ...] = ()
+    parent: Mapping[str, str] | None = None
+
+
+@dataclass
+class RunState:
+    """One execution, folded up to `last_event_id`.
+
+    Attributes:
+        domain: SWF's domain.
+        workflow_id: SWF's workflow id.
+        run_id: SWF's run id.
+        last_event_id: the last event folded.
+        now_s: time of the last DecisionTaskStarted, epoch seconds: the decision's present.
+        start: what the execution was started with.
+        fan_outs: by activity and schedule id, in the order in which they were frozen.
+        loose: instances scheduled without a manifest, by type and id (1.1.1, other deciders).
+        results: results that are JSON objects, with the id of their event, in order.
+        timers: open timers by id.
+        fired: ids of timers that have fired, with the event's id.
+        signals: in order.
+        open: activities with a task at SWF.
+        started: those of them that a worker has taken.
+        closes: attempts that ended, ever.
+        starts: attempts that a worker took, ever.
+        closes_decided: attempts that had ended when the last answered decision began.
+        paces: the last decisions' beginnings.
+        deaths: decisions in a row that ended without an answer of their decider.
+        cancel_requested_s: when the execution was asked to cancel.
+        refusals: responses in a row in which SWF refused a schedule for a cause that passes.
+        refused_s: when that happened last.
+        fatal: a refusal that waiting does not mend.
+        fault: why a recorded manifest cannot be used.
+        tasks: open activities by SWF's id, with the fan-out that they belong to.
+        weight: rough bytes that this state holds.
+    """
+
+    domain: str = ""
+    workflow_id: str = ""
+    run_id: str = ""
+    last_event_id: int = 0
+    now_s: float = 0.0
+    start: Start = field(default_factory=Start)
+    fan_outs: dict[FanOutKey, FanOut] = field(default_factory=dict)
+    loose: dict[str, dict[str, Instance]] = field(default_factory=dict)
+    results: list[tuple[int, str]] = field(default_factory=list)
+    timers: dict[str, Timer] = field(default_factory=dict)
+    fired: dict[str, int] = field(default_factory=dict)
+    signals: list[Signal] = field(default_factory=list)
+    open: int = 0
+    started: int = 0
+    closes: int = 0
+    starts: int = 0
+    closes_decided: int = 0
+    paces: deque[Pace] = field(default_factory=lambda: deque(maxlen=RATE_DECISIONS))
+    deaths: int = 0
+    cancel_requested_s: float | None = None
+    refusals: int = 0
+    refused_s: float = 0.0
+    fatal: Refusal | None = None
+    fault: str | None = None
+    tasks: dict[str, tuple[Instance, FanOut | None]] = field(default_factory=dict)
+    weight: int = 0
+    _parts: Parts = field(default_factory=Parts, compare=False, repr=False)
+    _by_event: dict[int, str] = field(default_factory=dict)
+    _begun: dict[int, int] = field(default_factory=dict)
+    _deaths_before: int = 0
+    _refused_by: int = 0
+    _contexts: dict[int, dict[str, Any]] = field(default_factory=dict, compare=False, repr=False)
+
+    def fits(self, first_event_id: int) -> bool:
+        """Whether events that begin with this id continue the state without a gap."""
+        return first_event_id <= self.last_event_id + 1
+
+    def fold(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Take events in ascending order; those already folded are passed over.
+
+        Raises:
+            HistoryGap: an event is missing; what came before it has been folded.
+        """
+        for event in events:
+            event_id = event["eventId"]
+            if event_id <= self.last_event_id:
+                continue
+            if event_id != self.last_event_id + 1:
+                raise HistoryGap(f"event {self.last_event_id + 1} is missing before {event_id}")
+            self.take(event)
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        """Take one event, whatever came before it (a list without the decisions' events)."""
+        self.last_event_id = event["eventId"]
+        known = _HANDLERS.get(event["eventType"])
+        if known is not None:
+            handler, member = known
+            handler(self, event["eventId"], epoch_s(event["eventTimestamp"]), event.get(member, {}))
+
+    def input(self) -> dict[str, Any]:
+        """Return the input of the execution.
+
+        Raises:
+            ValueError: it is not a JSON object.
+        """
+        if not self.start.input:
+            return {}
+        data = json.loads(self.start.input)
+        if not isinstance(data, dict):
+            raise ValueError(f"it is a JSON {type(data).__name__}")
+        return data
+
+    def execution_info(self) -> dict[str, str]:
+        """Return what every context carries of the execution itself."""
+        return {
+            "execution.domain": self.domain,
+            "execution.workflow_id": self.workflow_id,
+            "execution.run_id": self.run_id,
+        }
+
+    def context_at(self, event_id: int) -> dict[str, Any]:
+        """Return the context as of event `event_id`: input, then results, later over earlier.
+
+        The dict is the state's own: whoever hands it to a user copies it.
+        """
+        kept = self._contexts.get(event_id)
+        if kept is not None:
+            return kept
+        earlier = max((known for known in self._contexts if known < event_id), default=0)
+        context = dict(self._contexts[earlier]) if earlier else self._first_context()
+        begin = bisect_right(self.results, earlier, key=_event_of) if earlier else 0
+        for _, text in self.results[begin : bisect_right(self.results, event_id, key=_event_of)]:
+            context.update(json.loads(text))
+        while len(self._contexts) >= CONTEXTS_KEPT:
+            del self._contexts[next(iter(self._contexts))]
+        self._contexts[event_id] = context
+        return context
+
+    def _first_context(self) -> dict[str, Any]:
+        return {**self.input(), **self.execution_info()}
+
+    # What each event does. Names are SWF's; the table at the end binds them.
+
+    def _on_workflow_started(self, _: int, at_s: float, found: Attributes) -> None:
+        self.now_s = at_s
+        parent = found.get("parentWorkflowExecution")
+        self.start = Start(
+            workflow_type=found["workflowType"]["name"],
+            version=found["workflowType"]["version"],
+            input=found.get("input"),
+            task_list=found["taskList"]["name"],
+            task_priority=found.get("taskPriority"),
+            decision_timeout_s=_seconds(found.get("taskStartToCloseTimeout")),
+            execution_timeout_s=_seconds(found.get("executionStartToCloseTimeout")),
+            tags=tuple(found.get("tagList", ())),
+            parent=dict(parent) if parent else None,
+        )
+
+    def _on_decision_started(self, event_id: int, at_s: float, _: Attributes) -> None:
+        self.now_s = at_s
+        self._begun = {event_id: self.closes}
+        self.paces.append(Pace(at_s, self.closes, self.starts))
+
+    def _on_decision_completed(self, _: int, __: float, found: Attributes) -> None:
+        self.closes_decided = self._begun.get(found["startedEventId"], self.closes_decided)
+        self._deaths_before, self.deaths = self.deaths, 0
+
+    def _on_decision_timed_out(self, _: int, __: float, found: Attributes) -> None:
+        # A sticky list's SCHEDULE_TO_START says nothing about a decider: nobody had the task.
+        self.deaths += found.get("timeoutType") == "START_TO_CLOSE"
+
+    def _on_scheduled(self, event_id: int, _: float, found: Attributes) -> None:
+        activity_id, type_name = found["activityId"], found["activityType"]["name"]
+        control = _control(found.get("control"))
+        fan_out = self.fan_outs.get((control["of"], control["id"])) if control else None
+        if fan_out is not None and control is not None:
+            instance = fan_out.schedule(control["n"], activity_id, event_id)
+        else:
+            known = self.loose.setdefault(type_name, {})
+            instance = known.setdefault(activity_id, Instance(activity_id, type_name, -1))
+            instance.schedule(event_id)
+        self.tasks[activity_id] = (instance, fan_out)
+        self._by_event[event_id] = activity_id
+        self.open += 1
+        self.weight += INSTANCE_BYTES if instance.attempts == 1 else 0
+        if found["decisionTaskCompletedEventId"] != self._refused_by:
+            self.refusals = 0
+
+    def _on_schedule_failed(self, _: int, at_s: float, found: Attributes) -> None:
+        cause, decided = found["cause"], found["decisionTaskCompletedEventId"]
+        if cause not in PASSING_CAUSES:
+            name, version = found["activityType"]["name"], found["activityType"]["version"]
+            subject = f"activity {found['activityId']} of type {name} version {version}"
+            self.fatal = self.fatal or Refusal(subject, cause)
+            return
+        self.refusals += decided != self._refused_by
+        self._refused_by, self.refused_s = decided, at_s
+
+    def _on_marker_failed(self, _: int, __: float, found: Attributes) -> None:
+        self.fatal = self.fatal or Refusal(f"marker {found['markerName']}", found["cause"])
+
+    def _on_started(self, _: int, __: float, found: Attributes) -> None:
+        instance, fan_out = self.tasks[self._by_event[found["scheduledEventId"]]]
+        instance.phase = Phase.STARTED
+        self.started += 1
+        self.starts += 1
+        if fan_out is not None:
+            fan_out.start()
+
+    def _end(self, phase: Phase, event_id: int, at_s: float, found: Attributes) -> Instance:
+        instance, fan_out = self.tasks.pop(self._by_event.pop(found["scheduledEventId"]))
+        was = instance.phase
+        instance.end(phase, event_id, at_s)
+        self.open -= 1
+        self.started -= was is Phase.STARTED
+        self.closes += 1
+        if fan_out is not None:
+            fan_out.end(instance, was)
+        return instance
+
+    def _on_completed(self, event_id: int, at_s: float, found: Attributes) -> None:
+        instance = self._end(Phase.COMPLETED, event_id, at_s, found)
+        instance.result, instance.failure = found.get("result"), None
+        if instance.result and _is_filled_object(instance.result):
+            self.results.append((event_id, instance.result))
+            self.weight += len(instance.result)
+
+    def _on_failed(self, event_id: int, at_s: float, found: Attributes) -> None:
+        instance = self._end(Phase.FAILED, event_id, at_s, found)
+        instance.draw(decode_failure(found.get("reason"), found.get("details")))
+
+    def _on_timed_out(self, event_id: int, at_s: float, found: Attributes) -> None:
+        instance = self._end(Phase.FAILED, event_id, at_s, found)
+        instance.draw(timeout_failure(found["timeoutType"]))
+
+    def _on_canceled(self, event_id: int, at_s: float, found: Attributes) -> None:
+        instance = self._end(Phase.CANCELED, event_id, at_s, found)
+        instance.failure = Failure(Kind.FAILED, "canceled")
+
+    def _on_cancel_asked(self, _: int, __: float, found: Attributes) -> None:
+        if found["activityId"] in self.tasks:
+            self.tasks[found["activityId"]][0].cancel_requested = True
+
+    def _on_marker(self, _: int, __: float, found: Attributes) -> None:
+        if found["markerName"] != MARKER:
+            return
+        details = found.get("details", "")
+        self.weight += len(details)
+        try:
+            manifest = self._parts.add(details)
+        except ManifestError as error:
+            self.fault = self.fault or str(error)
+            return
+        if manifest is not None:
+            self._freeze(manifest)
+
+    def _freeze(self, manifest: Manifest) -> None:
+        key = (manifest.activity, manifest.schedule_id)
+        if key in self.fan_outs:
+            return
+        fan_out = self.fan_outs[key] = FanOut(manifest)
+        earlier = self.loose.get(manifest.type_name)
+        if not earlier:
+            return
+        for index in range(manifest.count):
+            instance = earlier.pop(manifest.activity_id(index), None)
+            if instance is None:
+                continue
+            fan_out.adopt(instance, index)
+            if instance.phase.is_open:
+                self.tasks[instance.activity_id] = (instance, fan_out)
+
+    def _on_timer_started(self, event_id: int, at_s: float, found: Attributes) -> None:
+        timer_id = found["timerId"]
+        self.timers[timer_id] = Timer(event_id, at_s + float(found["startToFireTimeout"]))
+        if timer_id == AGAIN_TIMER:
+            self.deaths = self._deaths_before + 1
+
+    def _on_timer_fired(self, event_id: int, _: float, found: Attributes) -> None:
+        self.timers.pop(found["timerId"], None)
+        self.fired[found["timerId"]] = event_id
+
+    def _on_timer_canceled(self, _: int, __: float, found: Attributes) -> None:
+        self.timers.pop(found["timerId"], None)
+
+    def _on_signaled(self, event_id: int, _: float, found: Attributes) -> None:
+        self.signals.append(Signal(event_id, found["signalName"], found.get("input")))
+        self.weight += len(found.get("input") or "") + INSTANCE_BYTES
+
+    def _on_cancel_requested(self, _: int, at_s: float, __: Attributes) -> None:
+        if self.cancel_requested_s is None:
+            self.cancel_requested_s = at_s
+
+
+def timeout_failure(timeout_type: str) -> Failure:
+    """Return what a timed-out attempt counts as: the budget table of the design."""
+    if timeout_type == "HEARTBEAT":
+        return Failure(Kind.LOST, "lost: no heartbeat came in time")
+    if timeout_type == "SCHEDULE_TO_START":
+        return Failure(Kind.HANDED_BACK, "no worker took it in time (SCHEDULE_TO_START)")
+    return Failure(Kind.FAILED, f"timed out ({timeout_type})", ("TimeoutError", "Exception"))
+
+
+def epoch_s(timestamp: Any) -> float:
+    """Return SWF's timestamp, a number of seconds or boto3's datetime, as epoch seconds."""
+    return float(timestamp.timestamp() if hasattr(timestamp, "timestamp") else timestamp)
+
+
+def _seconds(text: str | None) -> int | None:
+    return None if text is None or text == "NONE" else int(text)
+
+
+def _event_of(entry: tuple[int, str]) -> int:
+    return entry[0]
+
+
+def _is_filled_object(text: str) -> bool:
+    try:
+        return isinstance(data := json.loads(text), dict) and bool(data)
+    except ValueError:
+        return False
+
+
+def _control(text: str | None) -> dict[str, Any] | None:
+    """Return what garcon wrote beside a schedule, None for anything else."""
+    if not text or not text.startswith('{"garcon":1,'):
+        return None
+    try:
+        found = json.loads(text)
+        return {"of": str(found["of"]), "id": str(found.get("id", "")), "n": int(found["n"])}
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+_Handler = Callable[[RunState, int, float, Attributes], None]
+
+_NAMED: dict[str, _Handler] = {
+    "WorkflowExecutionStarted": RunState._on_workflow_started,
+    "WorkflowExecutionSignaled": RunState._on_signaled,
+    "WorkflowExecutionCancelRequested": RunState._on_cancel_requested,
+    "DecisionTaskStarted": RunState._on_decision_started,
+    "DecisionTaskCompleted": RunState._on_decision_completed,
+    "DecisionTaskTimedOut": RunState._on_decision_timed_out,
+    "ActivityTaskScheduled": RunState._on_scheduled,
+    "ScheduleActivityTaskFailed": RunState._on_schedule_failed,
+    "ActivityTaskStarted": RunState._on_started,
+    "ActivityTaskCompleted": RunState._on_completed,
+    "ActivityTaskFailed": RunState._on_failed,
+    "ActivityTaskTimedOut": RunState._on_timed_out,
+    "ActivityTaskCanceled": RunState._on_canceled,
+    "ActivityTaskCancelRequested": RunState._on_cancel_asked,
+    "RequestCancelActivityTaskFailed": RunState._on_cancel_asked,
+    "MarkerRecorded": RunState._on_marker,
+    "RecordMarkerFailed": RunState._on_marker_failed,
+    "TimerStarted": RunState._on_timer_started,
+    "TimerFired": RunState._on_timer_fired,
+    "TimerCanceled": RunState._on_timer_canceled,
+}
+
+#: Handler and attribute member of every event that deciding needs; the rest says nothing to it.
+_HANDLERS: dict[str, tuple[_Handler, str]] = {
+    name: (handler, f"{name[0].lower()}{name[1:]}EventAttributes")
+    for name, handler in _NAMED.items()
+}

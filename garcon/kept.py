@@ -1,0 +1,118 @@
+"""Folded states kept between decisions, bounded in number and in bytes.
+
+A decision brings the events since the last one that was started; where they do not continue what is
+kept, the gap is read from the history, newest first, and only as far as needed. Law: a state is
+used only when it holds every event up to the decision.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from garcon.history import HistoryGap, RunState
+
+Event = dict[str, Any]
+FetchOlder = Callable[[], Iterator[Sequence[Event]]]
+
+RUNS_MAX = 64
+BYTES_MAX = 256_000_000
+
+
+@dataclass(frozen=True)
+class DecisionTask:
+    """One decision task as SWF's poll gave it.
+
+    Attributes:
+        domain: SWF's domain.
+        workflow_id: SWF's workflow id.
+        run_id: SWF's run id.
+        workflow_type: name of the workflow type.
+        version: its version.
+        started_event_id: id of this decision's DecisionTaskStarted.
+        previous_started_event_id: the same of the last decision that was answered; 0 for none.
+        events: ascending, in SWF's wire form; they may begin at the previous DecisionTaskStarted.
+    """
+
+    domain: str
+    workflow_id: str
+    run_id: str
+    workflow_type: str
+    version: str
+    started_event_id: int
+    previous_started_event_id: int
+    events: Sequence[Event]
+
+
+class KeptStates:
+    """The states of the runs that were decided last."""
+
+    def __init__(self, max_runs: int = RUNS_MAX, max_bytes: int = BYTES_MAX) -> None:
+        """Keep at most `max_runs` states of about `max_bytes` bytes together, at least one."""
+        self._max_runs = max_runs
+        self._max_bytes = max_bytes
+        self._states: OrderedDict[tuple[str, str, str], RunState] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return how many states are kept."""
+        return len(self._states)
+
+    def folded(self, task: DecisionTask, fetch_older: FetchOlder) -> RunState:
+        """Return the state of the task's run, folded up to its DecisionTaskStarted.
+
+        Args:
+            task: the decision task.
+            fetch_older: gives pages of the history, newest first; called only when there is a gap.
+        Raises:
+            HistoryGap: the history lacks events (it is eventually consistent: ask again).
+        """
+        key = (task.domain, task.workflow_id, task.run_id)
+        # Out of the dict while it is changed: a fold that breaks half way must not be found again.
+        state = self._states.pop(key, None)
+        if state is None or state.last_event_id > task.started_event_id:
+            state = RunState(*key)
+        first = task.events[0]["eventId"] if task.events else task.started_event_id + 1
+        if not state.fits(first):
+            state.fold(older_events(fetch_older(), state.last_event_id + 1, first - 1))
+        state.fold(task.events)
+        if state.last_event_id < task.started_event_id:
+            raise HistoryGap(
+                f"the history ends at event {state.last_event_id}, "
+                f"the decision began at {task.started_event_id}"
+            )
+        self._keep(key, state)
+        return state
+
+    def _keep(self, key: tuple[str, str, str], state: RunState) -> None:
+        self._states[key] = state
+        while len(self._states) > 1 and self._is_full():
+            self._states.popitem(last=False)
+
+    def _is_full(self) -> bool:
+        weight = sum(state.weight for state in self._states.values())
+        return len(self._states) > self._max_runs or weight > self._max_bytes
+
+
+def older_events(pages: Iterable[Sequence[Event]], lowest: int, highest: int) -> list[Event]:
+    """Return the events from `lowest` to `highest`, ascending, from pages that are newest first.
+
+    No page is asked for beyond the one that holds `lowest`.
+
+    Raises:
+        HistoryGap: the pages do not hold them all.
+    """
+    found: list[Event] = []
+    wanted = highest
+    for page in pages:
+        for event in page:
+            if event["eventId"] > wanted:
+                continue
+            if event["eventId"] != wanted:
+                raise HistoryGap(f"event {wanted} is missing from the history")
+            found.append(event)
+            wanted -= 1
+            if wanted < lowest:
+                return found[::-1]
+    raise HistoryGap(f"the history's pages end above event {wanted}")

@@ -1,0 +1,307 @@
+"""Frozen fan-outs: what the generators of an activity said, once, and which instances follow.
+
+Generators run when an activity's requirements are complete, and never again in that execution:
+their lists are written into markers of the history, and from then on instances, keys and inputs
+come from there. So midnight, a new version of the flow or a cold decider shifts nothing. The lists
+are kept, not their product: 365 days x 250 countries are 615 entries.
+
+Pure: lists in, texts out and back. Law: a manifest counts only when all of its parts are there and
+their digest is right; the first whole one of a fan-out is the one.
+
+A marker `garcon.manifest` holds one part: a header line of JSON, a line feed, and a piece of the
+body. Header: `v` format, `of` activity, `type` its SWF type, `id` where a custom decider gave one,
+`part` and `parts`, `n` instances, `at` the last event whose context counts, `as` (`json`, or `zlib`
+with base64 for what does not fit one part), `digest` of the whole body.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import product
+from math import prod
+from typing import Any
+
+from garcon.canonical import OWN_PREFIX, NotJsonError, canonical_json, key_of, legacy_key_of
+from garcon.errors import ManifestError
+
+MARKER = "garcon.manifest"
+FORMAT = 1
+
+#: Bytes of JSON that the lists of one fan-out may take: all parts travel in one response.
+BODY_MAX = 800_000
+
+#: Characters of one marker (SWF's limit is 32,768), header included.
+PART_MAX = 32_000
+
+#: Characters up to which a body stays readable in the history instead of compressed.
+PLAIN_MAX = 30_000
+
+#: The key of an instance without a context of its own: the only one of its activity.
+SINGLE_KEY = "1"
+
+Item = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The frozen fan-out of one activity.
+
+    Attributes:
+        activity: name in the flow.
+        type_name: SWF's activity type; instance ids begin with it.
+        lists: what each generator gave; None for an activity without generators.
+        context_event_id: the instances see the context as of this event.
+        schedule_id: what a custom decider calls this use of the activity, else empty.
+        input: what a custom decider added to the context.
+        offset: place of the first instance in the product; a slice begins later.
+        size: instances of a slice; None for all from `offset` on.
+        legacy_ids: ids as garcon 1.1.1 made them, for runs that began under it.
+        count: how many instances there are.
+    """
+
+    activity: str
+    type_name: str
+    lists: tuple[tuple[Item, ...], ...] | None
+    context_event_id: int
+    schedule_id: str = ""
+    input: Mapping[str, Any] = field(default_factory=dict)
+    offset: int = 0
+    size: int | None = None
+    legacy_ids: bool = False
+    count: int = field(init=False)
+    strides: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        lengths = [len(items) for items in self.lists or ()]
+        whole = prod(lengths) if self.lists is not None else 1
+        count = whole - self.offset if self.size is None else self.size
+        object.__setattr__(self, "count", count)
+        strides = tuple(prod(lengths[place + 1 :]) for place in range(len(lengths)))
+        object.__setattr__(self, "strides", strides)
+
+    def local_context(self, index: int) -> Item:
+        """Return what the generators gave for instance `index`, 0 to `count` - 1.
+
+        The entries' values are the manifest's own: whoever hands them to a user copies them.
+        """
+        context: Item = {}
+        if self.lists is None:
+            return context
+        place = self.offset + index
+        for items, stride in zip(self.lists, self.strides, strict=True):
+            context.update(items[place // stride % len(items)])
+        return context
+
+    def key(self, index: int) -> str:
+        """Return the key of instance `index`: 40 hex digits, or `1` for an empty context."""
+        context = self.local_context(index)
+        if not context:
+            return SINGLE_KEY
+        return legacy_key_of(context) if self.legacy_ids else key_of(context)
+
+    def activity_id(self, index: int) -> str:
+        """Return SWF's activity id of instance `index`."""
+        own = f"{self.type_name}-{self.key(index)}"
+        return f"{own}-{self.schedule_id}" if self.schedule_id else own
+
+    def describe(self, index: int) -> str:
+        """Return instance `index` in words: the activity and what the generators gave it."""
+        name = f"{self.activity} ({self.schedule_id})" if self.schedule_id else self.activity
+        return name if self.lists is None else f"{name} {canonical_json(self.local_context(index))}"
+
+
+def collect(activity: str, generated: Iterable[Any]) -> tuple[Item, ...]:
+    """Return the list of one generator, checked and free of repetitions.
+
+    Args:
+        activity: name of the activity, for the texts.
+        generated: what the generator yields; reading it may raise whatever the generator raises.
+    Raises:
+        ManifestError: an entry is no dict, is not JSON, or there are too many of them.
+    """
+    entries: dict[str, Item] = {}
+    size = 0
+    for number, entry in enumerate(generated, start=1):
+        text = _entry_text(activity, number, entry)
+        if text in entries:
+            continue
+        size += len(text.encode()) + 1
+        if size > BODY_MAX:
+            raise _too_large(activity, size, len(entries) + 1)
+        # Read back from its own text: a tuple or a subclass becomes what the markers will hold.
+        entries[text] = json.loads(text)
+    return tuple(entries.values())
+
+
+def distinct(activity: str, lists: Sequence[tuple[Item, ...]]) -> tuple[tuple[Item, ...], ...]:
+    """Return lists whose product has no two equal instances.
+
+    Generators that share no key cannot give two equal products. Those that do are multiplied
+    here, and the product without repetitions becomes the one list.
+
+    Raises:
+        ManifestError: that product is too large to keep.
+    """
+    keys = [{key for entry in entries for key in entry} for entries in lists]
+    if sum(map(len, keys)) == len(set().union(*keys)):
+        return tuple(lists)
+    return (collect(activity, _merged(lists)),)
+
+
+def _merged(lists: Sequence[tuple[Item, ...]]) -> Iterator[Item]:
+    for entries in product(*lists):
+        merged: Item = {}
+        for entry in entries:
+            merged.update(entry)
+        yield merged
+
+
+def _entry_text(activity: str, number: int, entry: Any) -> str:
+    if not isinstance(entry, Mapping):
+        raise ManifestError(
+            f"a generator of {activity!r} yielded {type(entry).__name__} as entry {number}; "
+            "it has to yield dicts"
+        )
+    own = next((key for key in entry if str(key).startswith(OWN_PREFIX)), None)
+    if own is not None:
+        raise ManifestError(
+            f"a generator of {activity!r} yielded the key {own!r}; "
+            f"keys that begin with {OWN_PREFIX!r} are garcon's own"
+        )
+    try:
+        return canonical_json(dict(entry))
+    except NotJsonError as error:
+        raise ManifestError(
+            f"entry {number} of a generator of {activity!r} is not JSON: {error}"
+        ) from None
+
+
+def _too_large(activity: str, size: int, entries: int) -> ManifestError:
+    return ManifestError(
+        f"the generators of {activity!r} give more than {BODY_MAX:,} bytes "
+        f"({size:,} after {entries:,} entries); yield keys and let the tasks look the rest up"
+    )
+
+
+def encode(manifest: Manifest) -> list[str]:
+    """Return the details of the markers that record `manifest`, in order.
+
+    Raises:
+        ManifestError: they would take more than `BODY_MAX`, or the added input is not JSON.
+    """
+    try:
+        body = canonical_json(_document(manifest))
+    except NotJsonError as error:
+        raise ManifestError(
+            f"the input of schedule {manifest.schedule_id!r} is not JSON: {error}"
+        ) from None
+    size = len(body.encode())
+    if size > BODY_MAX:
+        entries = sum(len(items) for items in manifest.lists or ())
+        raise _too_large(manifest.activity, size, entries)
+    plain = len(body) <= PLAIN_MAX
+    text = body if plain else b64encode(zlib.compress(body.encode(), 6)).decode()
+    header = _header(manifest, "json" if plain else "zlib", digest_of(body))
+    room = PART_MAX - len(canonical_json({**header, "part": 9999, "parts": 9999}))
+    pieces = [text[start : start + room] for start in range(0, len(text), room)]
+    heads = ({**header, "part": number, "parts": len(pieces)} for number in range(1, 10_000))
+    return [f"{canonical_json(head)}\n{piece}" for head, piece in zip(heads, pieces, strict=False)]
+
+
+def _document(manifest: Manifest) -> Item:
+    document: Item = {"lists": manifest.lists}
+    if manifest.input:
+        document["input"] = manifest.input
+    if manifest.legacy_ids:
+        document["legacy"] = True
+    if manifest.offset or manifest.size is not None:
+        document["offset"], document["size"] = manifest.offset, manifest.count
+    return document
+
+
+def _header(manifest: Manifest, form: str, digest: str) -> Item:
+    header: Item = {
+        "v": FORMAT,
+        "of": manifest.activity,
+        "type": manifest.type_name,
+        "n": manifest.count,
+        "at": manifest.context_event_id,
+        "as": form,
+        "digest": digest,
+    }
+    return {**header, "id": manifest.schedule_id} if manifest.schedule_id else header
+
+
+def digest_of(body: str) -> str:
+    """Return the 16 hex digits that prove a body whole."""
+    return sha256(body.encode()).hexdigest()[:16]
+
+
+class Parts:
+    """Parts of manifests as the history brings them, until one is whole."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._open: dict[tuple[str, str, str], dict[int, str]] = {}
+
+    def add(self, details: str) -> Manifest | None:
+        """Take one marker's details; return the manifest that it completes, if it does.
+
+        Details that garcon did not write are passed over: a marker's name is free for all.
+
+        Raises:
+            ManifestError: the manifest is whole but of a later format, or its digest is wrong.
+        """
+        head, _, piece = details.partition("\n")
+        header = _parse_header(head)
+        if header is None:
+            return None
+        key = (header["of"], header.get("id", ""), header["digest"])
+        pieces = self._open.setdefault(key, {})
+        pieces[header["part"]] = piece
+        if len(pieces) < header["parts"]:
+            return None
+        del self._open[key]
+        return _decode(header, "".join(pieces[number] for number in sorted(pieces)))
+
+
+def _parse_header(head: str) -> Item | None:
+    try:
+        header = json.loads(head)
+        known = {"v", "of", "type", "n", "at", "as", "digest", "part", "parts"} <= header.keys()
+    except (ValueError, AttributeError):
+        return None
+    return header if known else None
+
+
+def _decode(header: Item, text: str) -> Manifest:
+    name = header["of"]
+    if header["v"] != FORMAT:
+        raise ManifestError(
+            f"the manifest of {name!r} has format {header['v']}, this garcon knows {FORMAT}; "
+            "let the garcon that began the execution finish it"
+        )
+    try:
+        body = text if header["as"] == "json" else zlib.decompress(b64decode(text)).decode()
+    except (ValueError, zlib.error):
+        body = ""
+    if digest_of(body) != header["digest"]:
+        raise ManifestError(f"the manifest of {name!r} in the history is damaged")
+    document = json.loads(body)
+    lists = document["lists"]
+    return Manifest(
+        activity=name,
+        type_name=header["type"],
+        lists=None if lists is None else tuple(tuple(items) for items in lists),
+        context_event_id=header["at"],
+        schedule_id=header.get("id", ""),
+        input=document.get("input", {}),
+        offset=document.get("offset", 0),
+        size=document.get("size"),
+        legacy_ids=document.get("legacy", False),
+    )

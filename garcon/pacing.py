@@ -1,0 +1,63 @@
+"""How much a run may have open, and how long an answer may wait for company.
+
+Few decisions for many completions: each decision costs three events and one round trip, so an
+answer is held while the run's workers still have enough to do. Pure: rates come from the times in
+the history. Law: what is held never idles a worker and never delays a first fill or a close.
+"""
+
+from __future__ import annotations
+
+from garcon.history import RunState
+
+#: SWF refuses above 1,000; the margin is for what started between two looks.
+OPEN_MAX = 900
+
+#: Waiting activities that a run may always have beyond those that run.
+WINDOW_MIN = 100
+
+#: The window grows with the completions that one decision brings.
+WINDOW_FACTOR = 3
+
+HOLD_MAX_S = 5.0
+HOLD_COMPLETIONS = 60  # completions that one decision should answer
+HOLD_OPEN_MIN = 100  # runs with fewer open activities are never held
+
+#: Share of a decision's timeout that holding may use.
+HOLD_SHARE = 0.25
+
+#: A refused schedule is tried again after this, doubling with every refusal in a row, seconds.
+REFUSED_WAIT_S = 1.0
+REFUSED_WAIT_MAX_S = 60.0
+
+
+def open_limit(state: RunState) -> int:
+    """Return how many activities the run may have open after this decision."""
+    completions = state.closes - state.closes_decided
+    return min(OPEN_MAX, state.started + max(WINDOW_MIN, WINDOW_FACTOR * completions))
+
+
+def refused_until_s(state: RunState) -> float:
+    """Return until when nothing may be scheduled because SWF refused, epoch seconds; 0.0: now."""
+    if not state.refusals:
+        return 0.0
+    wait_s = REFUSED_WAIT_S * 2.0 ** min(16, state.refusals - 1)
+    return state.refused_s + min(REFUSED_WAIT_MAX_S, wait_s)
+
+
+def hold_s(state: RunState, decision_timeout_s: int) -> float:
+    """Return how long the answer to this decision may be held, seconds.
+
+    The least of: 5 s, a quarter of the decision's timeout, the time that about 60 completions take
+    at the run's own rate, and the time until the tasks that wait for a worker fall to one round of
+    the workers that run. A rate that is not known yet holds nothing.
+    """
+    waiting = state.open - state.started
+    if state.open < HOLD_OPEN_MIN or len(state.paces) < 2:
+        return 0.0
+    first, last = state.paces[0], state.paces[-1]
+    passed_s = last.at_s - first.at_s
+    if passed_s <= 0 or last.closes == first.closes or last.starts == first.starts:
+        return 0.0
+    company_s = HOLD_COMPLETIONS * passed_s / (last.closes - first.closes)
+    stock_s = (waiting - state.started) * passed_s / (last.starts - first.starts)
+    return max(0.0, min(HOLD_MAX_S, HOLD_SHARE * decision_timeout_s, company_s, stock_s))

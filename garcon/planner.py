@@ -1,0 +1,518 @@
+"""What a run does next: a function of its folded state, the flow's description and an allowance.
+
+`Planning` collects the decisions of one response. It is a generator where it needs the user's code:
+it yields `NeedFreeze` or `NeedInput` and is fed the answer, so that the shell can run generators
+and tasks on copies. Its present is the time of the DecisionTaskStarted event. Pure. Law: a cold
+decider plans what a warm one plans, and whatever is not decided now is decided on a later event or
+on one of the timers `garcon.more` (0 seconds, behind a full response) and `garcon.due` (the next
+retry or the end of a wait); of each a run has one at most.
+
+Every response carries the progress as `executionContext`, compact JSON:
+`{"garcon":1,"activities":{"country_day":{"n":1750,"done":9,"failed":0,"running":16,"open":100,
+"retries":2}}}`, with an entry for each activity whose fan-out is frozen: `n` instances, `done`
+completed, `failed` for good, `running` with a worker, `open` running or waiting for a worker,
+`retries` attempts beyond the first. Activities of which several uses exist (custom deciders) are
+added up.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import lru_cache
+from itertools import chain
+from math import ceil
+from typing import Any
+
+from garcon import batch as make
+from garcon.batch import DUE_TIMER, MORE_TIMER, Batch, Decision
+from garcon.description import ActivityDescription, FlowDescription
+from garcon.errors import DecisionError
+from garcon.fanout import FanOut
+from garcon.history import FanOutKey, RunState
+from garcon.manifest import MARKER, Item, Manifest, encode
+from garcon.outcome import DETAILS_MAX, REASON_MAX, cut
+from garcon.pacing import hold_s, open_limit, refused_until_s
+from garcon.verdict import Failed, Judged, failure_text, judge
+
+#: No run passes this many events by garcon's doing; SWF ends one at 25,000.
+EVENTS_MAX = 20_000
+
+#: Events that an instance takes, retries and decisions included, when a fan-out is measured.
+EVENTS_PER_INSTANCE = 4
+
+#: Decisions in a row that killed or overran their decider before the run fails; while generators
+#: have to run, fewer: they are the likely cause.
+DEATHS_MAX = 3
+DEATHS_MAX_FREEZING = 2
+
+#: After a request to cancel, how long running activities may take to end, seconds.
+CANCEL_GRACE_S = 60.0
+
+#: When nothing may be scheduled because the allowance is used up, look again after this, seconds.
+ALLOWANCE_WAIT_S = 1.0
+
+
+@dataclass(frozen=True)
+class NeedFreeze:
+    """Run the generators of `activity` on a copy of `context`; answer with their lists.
+
+    The answer is what `manifest.distinct` returns, or None for an activity without generators.
+    """
+
+    activity: ActivityDescription
+    schedule_id: str
+    context: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class NeedInput:
+    """Build the input of one instance from copies of both contexts; answer with `Prepared`."""
+
+    activity: ActivityDescription
+    manifest: Manifest
+    index: int
+    context: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the user's code says about one instance: its input, and SWF's four timeouts as text."""
+
+    input: str
+    start_to_close: str
+    schedule_to_start: str
+    schedule_to_close: str
+    heartbeat: str
+
+
+Need = NeedFreeze | NeedInput
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One response.
+
+    Attributes:
+        decisions: in SWF's form.
+        execution_context: the progress.
+        hold_s: how long the response may wait for more completions, seconds.
+        closes: whether the last decision closes the execution.
+        notes: lines worth logging.
+    """
+
+    decisions: list[Decision]
+    execution_context: str
+    hold_s: float = 0.0
+    closes: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class Standing(Enum):
+    """Where a fan-out is."""
+
+    COMPLETE = "complete"  #: every instance completed: what requires it may begin
+    OPEN = "open"  #: something runs, waits or is yet to be scheduled
+    FAILED = "failed"  #: nothing more will run, and an instance failed for good
+
+
+@dataclass
+class Planning:
+    """The making of one response.
+
+    Attributes:
+        state: the execution, folded up to this decision.
+        flow: what the flow declares.
+        allowance: schedules that the pace allows now; None for any number.
+    """
+
+    state: RunState
+    flow: FlowDescription
+    allowance: int | None = None
+    _batch: Batch = field(default_factory=Batch)
+    _fresh: dict[FanOutKey, FanOut] = field(default_factory=dict)
+    _judged: dict[FanOutKey, Judged] = field(default_factory=dict)
+    _room: int = 0
+    _scheduled: int = 0
+    _more: bool = False
+    _due_s: list[float] = field(default_factory=list)
+    _notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for key, fan_out in self.state.fan_outs.items():
+            activity = self.flow.activity(key[0])
+            if activity is not None:
+                self._judged[key] = judge(fan_out, activity, self.state.now_s)
+        later = [due_s for judged in self._judged.values() for due_s in judged.later.values()]
+        self._due_s += later
+        # What waits for its retry holds its place in the window: it was open and will be again.
+        self._room = max(0, open_limit(self.state) - self.state.open - len(later))
+        until_s = refused_until_s(self.state)
+        if until_s > self.state.now_s:
+            self._room = 0
+            self._due_s.append(until_s)
+
+    def begin(self) -> Plan | None:
+        """Return the plan of a run that schedules nothing more, None for all others.
+
+        Raises:
+            DecisionError: the execution cannot go on.
+        """
+        if self.state.cancel_requested_s is not None:
+            return self._cancel(self.state.cancel_requested_s)
+        self._check_state()
+        self._check_input()
+        self._check_lost_activities()
+        return None
+
+    def _check_state(self) -> None:
+        state = self.state
+        if state.fault is not None:
+            raise DecisionError(state.fault)
+        if state.fatal is not None:
+            raise DecisionError(refusal_text(state.fatal.subject, state.fatal.cause))
+        if state.last_event_id > EVENTS_MAX:
+            raise DecisionError(
+                f"the history has {state.last_event_id:,} events, above the {EVENTS_MAX:,} that "
+                f"one execution may take; {self._left():,} instances are left: narrow the input"
+            )
+        if state.deaths >= DEATHS_MAX:
+            raise DecisionError(
+                f"{state.deaths} decisions in a row killed their decider or took longer than "
+                f"{state.start.decision_timeout_s} s; see the pool's log"
+            )
+
+    def _check_input(self) -> None:
+        try:
+            self.state.input()
+        except ValueError as error:
+            raise DecisionError(
+                f"the execution's input is not a JSON object ({error}); start it with one, "
+                'such as {"start": "2026-01-01"}'
+            ) from None
+
+    def _check_lost_activities(self) -> None:
+        for (name, _), fan_out in self.state.fan_outs.items():
+            if self.flow.activity(name) is None and not fan_out.is_complete:
+                known = ", ".join(one.name for one in self.flow.activities)
+                raise DecisionError(
+                    f"the execution runs activity {name!r}, which flow {self.flow.name!r} no "
+                    f"longer has (known: {known}); bring it back or start a new execution"
+                )
+
+    def fan_out(
+        self,
+        activity: ActivityDescription,
+        schedule_id: str = "",
+        extra: Mapping[str, Any] | None = None,
+        fans_out: bool = True,
+    ) -> Generator[Need, Any, Standing]:
+        """Bring one fan-out forward: freeze it if that is due, schedule what fits.
+
+        Args:
+            activity: what to run; its requirements are complete.
+            schedule_id: what a custom decider calls this use of the activity.
+            extra: what a custom decider adds to the context; frozen with the rest.
+            fans_out: False where the activity has no generators.
+        Yields:
+            What the user's code has to say, to be fed back with `send`.
+        Raises:
+            DecisionError: the fan-out cannot be frozen or does not fit one history.
+        """
+        key = (activity.name, schedule_id)
+        fan_out = self.known(*key)
+        if fan_out is None:
+            fan_out = yield from self._freeze(activity, schedule_id, extra or {}, fans_out)
+        if fan_out is None:
+            return Standing.OPEN
+        judged = self._judged.get(key) or Judged()
+        if not fan_out.is_complete:
+            yield from self._schedule(activity, fan_out, judged)
+        return self._standing(fan_out, judged)
+
+    def known(self, activity: str, schedule_id: str = "") -> FanOut | None:
+        """Return the fan-out that this activity and schedule id have, frozen earlier or now."""
+        key = (activity, schedule_id)
+        return self.state.fan_outs.get(key) or self._fresh.get(key)
+
+    def _standing(self, fan_out: FanOut, judged: Judged) -> Standing:
+        if fan_out.is_complete:
+            return Standing.COMPLETE
+        idle = not (fan_out.open or fan_out.unscheduled or judged.due or judged.later)
+        return Standing.FAILED if idle and judged.final else Standing.OPEN
+
+    def _freeze(
+        self,
+        activity: ActivityDescription,
+        schedule_id: str,
+        extra: Mapping[str, Any],
+        fans_out: bool,
+    ) -> Generator[Need, Any, FanOut | None]:
+        if self._more:
+            return None
+        if fans_out and self.state.deaths >= DEATHS_MAX_FREEZING:
+            raise DecisionError(
+                f"the generators of {activity.name!r} killed their decider or took longer than "
+                f"{self.state.start.decision_timeout_s} s, {self.state.deaths} times in a row; "
+                "make them faster or raise decision_timeout"
+            )
+        at = self.state.last_event_id
+        lists: tuple[tuple[Item, ...], ...] | None = None
+        if fans_out:
+            context = {**self.state.context_at(at), **extra}
+            lists = yield NeedFreeze(activity, schedule_id, context)
+        legacy = bool(self.state.loose.get(activity.type_name))
+        manifest = Manifest(
+            activity.name, activity.type_name, lists, at, schedule_id, extra, legacy_ids=legacy
+        )
+        self._check_size(manifest)
+        markers = [make.record_marker(MARKER, details) for details in encode(manifest)]
+        if not self._batch.add(*markers):
+            self._more = True
+            return None
+        self._notes.append(f"froze {manifest.activity}: {manifest.count:,} instances")
+        if legacy:
+            # The adoption of what 1.1.1 scheduled is the fold's work, once the marker is there.
+            self._more = True
+        fan_out = self._fresh[activity.name, schedule_id] = FanOut(manifest)
+        return None if legacy else fan_out
+
+    def _check_size(self, manifest: Manifest) -> None:
+        left = self._left()
+        needed = self.state.last_event_id + EVENTS_PER_INSTANCE * (left + manifest.count)
+        if needed <= EVENTS_MAX:
+            return
+        fits = max(0, (EVENTS_MAX - self.state.last_event_id) // EVENTS_PER_INSTANCE - left)
+        raise DecisionError(
+            f"{manifest.activity!r} fans out into {manifest.count:,} instances, about "
+            f"{needed:,} events with the {self.state.last_event_id:,} so far; one history holds "
+            f"{EVENTS_MAX:,} of them: narrow the input to {fits:,} instances"
+        )
+
+    def _left(self) -> int:
+        fan_outs = chain(self.state.fan_outs.values(), self._fresh.values())
+        return sum(fan_out.unscheduled for fan_out in fan_outs)
+
+    def _schedule(
+        self, activity: ActivityDescription, fan_out: FanOut, judged: Judged
+    ) -> Generator[Need, Any, None]:
+        manifest = fan_out.manifest
+        context: Mapping[str, Any] | None = None
+        for index in chain(judged.due, fan_out.next_unscheduled()):
+            if self._more or not self._may_schedule():
+                return
+            if context is None:
+                context = self._context_of(manifest)
+            prepared = yield NeedInput(activity, manifest, index, context)
+            instance = fan_out.instances.get(index)
+            attempt = instance.attempts + 1 if instance else 1
+            if not self._batch.add(
+                self._schedule_decision(activity, manifest, index, attempt, prepared)
+            ):
+                self._more = True
+                return
+            self._scheduled += 1
+
+    def _context_of(self, manifest: Manifest) -> Mapping[str, Any]:
+        context = self.state.context_at(manifest.context_event_id)
+        return {**context, **manifest.input} if manifest.input else context
+
+    def _may_schedule(self) -> bool:
+        if self._scheduled >= self._room:
+            return False
+        if self.allowance is not None and self._scheduled >= self.allowance:
+            self._due_s.append(self.state.now_s + ALLOWANCE_WAIT_S)
+            return False
+        return True
+
+    def _schedule_decision(
+        self,
+        activity: ActivityDescription,
+        manifest: Manifest,
+        index: int,
+        attempt: int,
+        prepared: Prepared,
+    ) -> Decision:
+        return make.schedule_activity(
+            activityType={"name": activity.type_name, "version": activity.version},
+            activityId=manifest.activity_id(index),
+            control=control_text(manifest, index, attempt),
+            taskList={"name": activity.task_list},
+            input=prepared.input,
+            startToCloseTimeout=prepared.start_to_close,
+            scheduleToStartTimeout=prepared.schedule_to_start,
+            scheduleToCloseTimeout=prepared.schedule_to_close,
+            heartbeatTimeout=prepared.heartbeat,
+            taskPriority=self.state.start.task_priority,
+        )
+
+    def finish(self, complete: bool, error: DecisionError | None = None) -> Plan:
+        """Return the plan: close the execution if it is over, else see that it is decided again.
+
+        Args:
+            complete: everything the flow asked for has completed.
+            error: why the flow cannot complete; it fails the run once nothing runs any more.
+        """
+        if complete:
+            return self._close(make.complete_execution(), "completed")
+        if error is not None and self.is_idle:
+            return self.fail(error)
+        self._set_timers()
+        held = not (self._more or self._fresh)
+        return self._plan(hold_s(self.state, self.flow.decision_timeout_s) if held else 0.0)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs, nothing was scheduled now and no later moment is waited for."""
+        return not (self.state.open or self._scheduled or self._more or self._due_s)
+
+    def failures(self) -> list[Failed]:
+        """Return what has failed for good, fan-out by fan-out."""
+        found = []
+        for key, judged in self._judged.items():
+            activity = self.flow.activity(key[0])
+            if judged.final and activity is not None:
+                found.append(Failed(self.state.fan_outs[key], activity, judged.final))
+        return found
+
+    def fail(self, error: DecisionError) -> Plan:
+        """Return the plan that fails the execution with the text of `error`, and does no more."""
+        text = str(error)
+        details = f"{text}\n\n{error.details}" if error.details else text
+        self._batch = Batch()
+        decision = make.fail_execution(cut(text, REASON_MAX), cut(details, DETAILS_MAX))
+        return self._close(decision, f"failed: {cut(text, REASON_MAX)}")
+
+    def _close(self, decision: Decision, note: str) -> Plan:
+        self._batch.force(decision)
+        self._notes.append(note)
+        return self._plan(closes=True)
+
+    def _cancel(self, requested_s: float) -> Plan:
+        until_s = requested_s + CANCEL_GRACE_S
+        if not self.state.tasks or self.state.now_s >= until_s:
+            return self._close(make.cancel_execution(), "canceled")
+        self._due_s = [until_s]
+        for instance, _ in self.state.tasks.values():
+            if instance.cancel_requested:
+                continue
+            if not self._batch.add(make.cancel_activity(instance.activity_id)):
+                self._more = True
+                break
+        self._set_timers()
+        return self._plan()
+
+    def _set_timers(self) -> None:
+        if self._more:
+            if MORE_TIMER not in self.state.timers:
+                self._batch.force(make.start_timer(MORE_TIMER, 0))
+            return
+        if not self._due_s:
+            return
+        wanted_s = min(self._due_s)
+        wait_s = max(1, ceil(wanted_s - self.state.now_s))
+        running = self.state.timers.get(DUE_TIMER)
+        if running is None:
+            self._batch.force(make.start_timer(DUE_TIMER, wait_s))
+        elif running.fires_s > self.state.now_s + wait_s + 1:
+            self._batch.force(make.cancel_timer(DUE_TIMER), make.start_timer(DUE_TIMER, wait_s))
+
+    def _plan(self, held_s: float = 0.0, closes: bool = False) -> Plan:
+        progress = self._progress()
+        return Plan(self._batch.decisions, progress, held_s, closes, tuple(self._notes))
+
+    def _progress(self) -> str:
+        counts: dict[str, dict[str, int]] = {}
+        for key, fan_out in chain(self.state.fan_outs.items(), self._fresh.items()):
+            judged = self._judged.get(key)
+            one = counts.setdefault(key[0], dict.fromkeys(PROGRESS_COUNTS, 0))
+            one["n"] += fan_out.manifest.count
+            one["done"] += fan_out.done
+            one["failed"] += len(judged.final) if judged else 0
+            one["running"] += fan_out.started
+            one["open"] += fan_out.open
+            one["retries"] += fan_out.retries
+        return progress_text(counts)
+
+
+PROGRESS_COUNTS = ("n", "done", "failed", "running", "open", "retries")
+
+
+def progress_text(counts: Mapping[str, Mapping[str, int]]) -> str:
+    """Return the `executionContext` that tells `counts`; the last ones go where it is too long."""
+    kept = dict(counts)
+    while True:
+        text = json.dumps({"garcon": 1, "activities": kept}, separators=(",", ":"))
+        if len(text) <= DETAILS_MAX:
+            return text
+        kept = dict(list(kept.items())[: len(kept) // 2])
+
+
+def control_text(manifest: Manifest, index: int, attempt: int) -> str:
+    """Return what a schedule carries so that the fold knows its place without the id."""
+    control: Item = {"garcon": 1, "of": manifest.activity}
+    if manifest.schedule_id:
+        control["id"] = manifest.schedule_id
+    return json.dumps({**control, "n": index, "attempt": attempt}, separators=(",", ":"))
+
+
+def plan_declared(planning: Planning) -> Generator[Need, Any, Plan]:
+    """Plan a flow whose activities say what they require.
+
+    Raises:
+        DecisionError: the execution cannot go on; `Planning.fail` makes the plan of it.
+    """
+    early = planning.begin()
+    if early is not None:
+        return early
+    complete: set[str] = set()
+    order = in_order(planning.flow)
+    for activity in order:
+        if complete.issuperset(activity.requires):
+            standing = yield from planning.fan_out(activity, fans_out=activity.generators > 0)
+            if standing is Standing.COMPLETE:
+                complete.add(activity.name)
+    error = None
+    if planning.is_idle and (failures := planning.failures()):
+        error = DecisionError(*failure_text(failures))
+    return planning.finish(len(complete) == len(order), error)
+
+
+@lru_cache(maxsize=16)
+def in_order(flow: FlowDescription) -> tuple[ActivityDescription, ...]:
+    """Return the activities so that each comes after what it requires.
+
+    Raises:
+        DecisionError: activities require each other, or one that is not there.
+    """
+    return tuple(_sorted(flow))
+
+
+def _sorted(flow: FlowDescription) -> Iterator[ActivityDescription]:
+    placed: set[str] = set()
+    rest = list(flow.activities)
+    while rest:
+        ready = [activity for activity in rest if placed.issuperset(activity.requires)]
+        if not ready:
+            names = ", ".join(activity.name for activity in rest)
+            raise DecisionError(
+                f"the requires of {names} never come true: a circle or a lost activity"
+            )
+        yield from ready
+        placed.update(activity.name for activity in ready)
+        rest = [activity for activity in rest if activity.name not in placed]
+
+
+_MENDS = {
+    "ACTIVITY_TYPE_DOES_NOT_EXIST": "it is not registered: start the pool, which registers it",
+    "ACTIVITY_TYPE_DEPRECATED": "its type is deprecated: raise the flow's version",
+    "ACTIVITY_ID_ALREADY_IN_USE": "an open activity has its id: give each schedule its own id",
+    "OPERATION_NOT_PERMITTED": "the credentials do not allow it: extend the IAM policy",
+}
+
+
+def refusal_text(subject: str, cause: str) -> str:
+    """Return why a run fails whose decision SWF refused for good."""
+    return f"SWF refused {subject}: {cause}; {_MENDS.get(cause, 'see the SWF Developer Guide')}"

@@ -1,0 +1,62 @@
+"""Small flows for the deciders' tests, and the descriptions that the zygote would make of them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from garcon import activity, runner
+from garcon.description import ActivityDescription, FlowDescription
+from garcon.flowdecider import FlowDecider
+
+
+def noop(context: Any, activity: Any) -> None:
+    """Do nothing: the tests' workers are not real."""
+
+
+def flow_of(*, decider: Any = None, **declared: dict[str, Any]) -> SimpleNamespace:
+    """Return a flow of activities, each given by the keywords of `create`.
+
+    `requires` holds names of activities that were given before.
+    """
+    create = activity.create("domain", "flow")
+    flow = SimpleNamespace(domain="domain", name="flow")
+    for name, options in declared.items():
+        requires = [getattr(flow, required) for required in options.get("requires", ())]
+        options = {"run": runner.Sync(noop), **options, "requires": requires}
+        setattr(flow, name, create(name=name, **options))
+    if decider is not None:
+        flow.decider = decider
+    return flow
+
+
+def describe(flow: SimpleNamespace) -> FlowDescription:
+    """Return the description of a flow that `flow_of` made."""
+    found = [one for one in vars(flow).values() if isinstance(one, activity.Activity)]
+    activities = tuple(
+        ActivityDescription(
+            name=one.short_name,
+            type_name=one.name,
+            version=one.version,
+            task_list=one.task_list or one.name,
+            requires=tuple(required.short_name for required in one.requires),
+            generators=len(one.generators),
+            retry=one.retry,
+        )
+        for one in found
+    )
+    return FlowDescription("domain", "flow", "1.0", activities, hasattr(flow, "decider"))
+
+
+def decider_of(flow: SimpleNamespace) -> FlowDecider:
+    """Return a decider that has seen nothing yet."""
+    return FlowDecider(flow, describe(flow))
+
+
+def numbers(count: int, key: str = "number") -> Any:
+    """Return a generator of `count` dicts."""
+
+    def generate(context: dict[str, Any]) -> Any:
+        return ({key: number} for number in range(count))
+
+    return generate
