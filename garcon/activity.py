@@ -9,7 +9,6 @@ of a flow that brings none is made when it is first used.
 from __future__ import annotations
 
 import itertools
-import json
 import random
 import sys
 import threading
@@ -20,13 +19,14 @@ from typing import Any
 
 from garcon.declare import activity_data, bind, first_given, module_name
 from garcon.description import LOST_RETRY
-from garcon.errors import GeneratorError
+from garcon.errors import FlowError, GeneratorError
 from garcon.execution import (
     ActivityExecution,
     beating,
     describe_error,
     fail_with,
     one_line,
+    read_input,
     result_text,
     run_instance,
 )
@@ -250,12 +250,17 @@ class Activity(GarconLogger):
 
         Raises:
             botocore.exceptions.ClientError: SWF refuses, or still throttles.
+            FlowError: the task's input is no JSON object; the attempt is answered as failed.
         """
         task = _polls().poll_for_task(self, identity)
-        context = json.loads(task.get("input") or "{}")
-        return ActivityExecution(
-            self.client, task.get("activityId"), task.get("taskToken"), context
-        )
+        token = task.get("taskToken")
+        execution = ActivityExecution(self.client, task.get("activityId"), token, {})
+        try:
+            execution.context = read_input(task.get("input"))
+        except FlowError as error:
+            fail_with(execution, error)
+            raise
+        return execution
 
     def run(self, identity: str | None = None) -> bool:
         """Wait for one task and run it, telling SWF how it ended.

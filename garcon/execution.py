@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from garcon.canonical import NotJsonError, canonical_json
-from garcon.errors import ActivityCanceled, ResultError
+from garcon.errors import ActivityCanceled, FlowError, ResultError
 from garcon.log import GarconLogger
 from garcon.outcome import DETAILS_MAX, TRACEBACK_MAX, Failure, Kind, cut, encode_failure
 
@@ -150,6 +150,21 @@ def run_instance(activity: Activity, execution: ActivityExecution) -> str:
     except Exception as error:
         activity.tell_exception(error)
         raise
+
+
+def read_input(text: str | None) -> dict[str, Any]:
+    """Return the context that an attempt's input holds; no input is an empty one.
+
+    Raises:
+        FlowError: it is no JSON object.
+    """
+    try:
+        context = json.loads(text or "{}")
+    except ValueError as error:
+        raise FlowError(f"the activity's input is no JSON: {error}") from None
+    if not isinstance(context, dict):
+        raise FlowError(f"the activity's input is no JSON object but {type(context).__name__}")
+    return context
 
 
 def result_text(result: Any, name: str | None) -> str:
