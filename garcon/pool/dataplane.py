@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import time
 import uuid
 from collections.abc import Generator, Mapping
@@ -349,7 +350,7 @@ class DataPlane:
         except asyncio.TimeoutError:
             raise self._cut(began_s, f"no answer within {timeout_s:g} s") from None
         except aiohttp.ClientConnectorError as error:
-            raise self._cut(began_s, str(error.os_error), _NotSent) from error
+            raise self._cut(began_s, _why(error.os_error), _NotSent) from error
         except (aiohttp.ClientError, OSError) as error:
             raise self._cut(began_s, str(error) or type(error).__name__) from error
         if self._engine.path is not None:
@@ -440,6 +441,13 @@ def _tell_nobody(_lost: bool, _text: str) -> None:
 def _encoded(body: Body) -> bytes:
     """Return the body as botocore would write it."""
     return body if isinstance(body, bytes) else json.dumps(body).encode()
+
+
+def _why(error: OSError) -> str:
+    """Return the system's word for a connection that was not made: `Connection refused`."""
+    # asyncio puts a sentence of its own with the address in the place of that word; the errors
+    # of name look-ups have numbers of their own, below zero.
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
 
 
 def _new_id() -> str:

@@ -26,7 +26,9 @@ RETENTION_DAYS = {"aws": 90, "url": 90, "local": 30}
 _EXISTS = frozenset({"DomainAlreadyExistsFault", "TypeAlreadyExistsFault"})
 
 
-def ensure_types(client: SWFClient, flow: FlowDescription, *, retention_days: int) -> list[str]:
+def ensure_types(
+    client: SWFClient, flow: FlowDescription, *, retention_days: int = 90
+) -> list[str]:
     """Register what the flow needs and the engine does not have yet.
 
     Args:

@@ -68,7 +68,7 @@ class PlaneSigner(SigV4Auth):
         self._url = url
         self._clock = clock
         self._forms: dict[str, _Form] = {}
-        self._stamp = (0, "")
+        self._stamp = (-1, "")
         self._key = ("", b"")
 
     def headers(self, target: str, body: bytes) -> dict[str, str]:
