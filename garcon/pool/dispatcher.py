@@ -219,7 +219,7 @@ class Dispatcher:
                 if task.next_beat_s <= now_s and not task.vanished:
                     task.next_beat_s = now_s + task.heartbeat_s / BEATS_A_TIMEOUT
                     self._jobs.spawn(self._beat(task))
-            self._hand_back_stale(now_s)
+            self.hand_back_stale(now_s)
             self._pump()
 
     async def drain(self, deadline_s: float) -> None:
@@ -238,6 +238,11 @@ class Dispatcher:
         self._stopping = True
         while self._in_hand:
             self._hand_back(self._in_hand.popleft(), "the pool is stopping")
+
+    @property
+    def held(self) -> int:
+        """Tasks whose answer the engine has not taken yet."""
+        return len(self._held)
 
     async def abort(self) -> None:
         """Drop every call under way: for a stop that does not wait."""
@@ -354,7 +359,8 @@ class Dispatcher:
         if slot in self._idle:
             self._idle.remove(slot)
 
-    def _hand_back_stale(self, now_s: float) -> None:
+    def hand_back_stale(self, now_s: float) -> None:
+        """Give back what has waited for a worker too long by `now_s` (loop time)."""
         stale = [
             task
             for task in self._in_hand
