@@ -27,6 +27,9 @@ LOGGER_PREFIX = "garcon"
 QUEUE_MAX = 10_000
 QUEUE_FULL_FOR_DEBUG = QUEUE_MAX * 3 // 4
 
+#: Seconds that closing waits for a writer that stands still.
+CLOSE_S = 5.0
+
 _EXECUTION_KEYS = ("execution.domain", "execution.workflow_id", "execution.run_id")
 
 _TOO_TALKATIVE = ("boto3", "botocore", "urllib3", "s3transfer")
@@ -204,10 +207,30 @@ class _Dropping(QueueHandler):
         return record
 
 
+class _Writer(QueueListener):
+    """The writing thread; it can be left behind when its reader stands still."""
+
+    def __init__(self, records: queue.Queue[Any], target: logging.Handler) -> None:
+        super().__init__(records, target)
+        self._records = records
+
+    def end(self) -> bool:
+        """Let it write what waits; tell whether it has done so within `CLOSE_S`."""
+        thread = self._thread
+        try:
+            # The base class would not wait for room, and fail when the queue is full.
+            self._records.put(None, timeout=CLOSE_S)  # None ends the thread
+        except queue.Full:
+            return False
+        if thread is not None:
+            thread.join(CLOSE_S)
+        return thread is None or not thread.is_alive()
+
+
 class Logging:
     """What `configure` installed; `close` writes out what waits and takes it down."""
 
-    def __init__(self, handler: logging.Handler, listener: QueueListener | None) -> None:
+    def __init__(self, handler: logging.Handler, listener: _Writer | None) -> None:
         """Hold the installed handler, and the thread behind it where there is one."""
         self._handler = handler
         self._listener = listener
@@ -221,8 +244,7 @@ class Logging:
         """Write what waits, say how much was dropped, and remove the handler."""
         root = logging.getLogger()
         root.removeHandler(self._handler)
-        if self._listener:
-            self._listener.stop()
+        if self._listener and self._listener.end():
             for handler in self._listener.handlers:
                 self._tell_dropped(handler)
                 handler.close()
@@ -255,7 +277,7 @@ def configure(settings: LogSettings) -> Logging:
     listener = None
     if settings.queued:
         handler = _Dropping(queue.Queue(QUEUE_MAX))
-        listener = QueueListener(handler.queue, target)
+        listener = _Writer(handler.queue, target)
         listener.start()
     handler.garcon_own = True  # type: ignore[attr-defined]  # how the next call knows it
     root.addHandler(handler)
