@@ -6,13 +6,11 @@ numbers it and schedules the decision task that SWF's event table asks for.
 
 from __future__ import annotations
 
-import json
 from typing import Any, NamedTuple
 
+from garcon.engine.core.jsontext import encode
 from garcon.engine.core.model import DecisionTask, Execution, Kind, Profile, item_key
 from garcon.engine.core.tables import ATTRIBUTES, CLOSING, MAX_HISTORY_EVENTS, WAKING
-
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
 
 
 class StartChild(NamedTuple):
@@ -108,7 +106,7 @@ def encode_event(event_id: int, name: str, attributes: dict[str, Any], now_ms: i
     """An event as the text that goes over the wire; it is stored like this."""
     return (
         f'{{"eventId":{event_id},"eventTimestamp":{now_ms // 1000}.{now_ms % 1000:03d},'
-        f'"eventType":"{name}","{ATTRIBUTES[name]}":{_encode(attributes)}}}'
+        f'"eventType":"{name}","{ATTRIBUTES[name]}":{encode(attributes)}}}'
     )
 
 

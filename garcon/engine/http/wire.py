@@ -10,12 +10,18 @@ import json
 from typing import Any, Final, NoReturn
 
 from garcon.engine.core import faults
+from garcon.engine.core.jsontext import encode
 
 CONTENT_TYPE: Final = "application/x-amz-json-1.0"
 MAX_BODY: Final = 1 << 20
 RELEASE_POLLS: Final = "GarconEngine.ReleasePolls"
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(text)
+
+
+_decode: Final = json.JSONDecoder(parse_constant=_no_constant).decode
 
 
 def operation_name(target: str | None) -> str:
@@ -38,17 +44,13 @@ def parse_body(body: bytes) -> Any:
     if not body:
         return {}
     try:
-        value = json.loads(body, parse_constant=_no_constant)
-        if b"\\u" in body or not body.isascii():
+        value = _decode(body.decode())
+        if b"\\u" in body:
             # Half a surrogate pair is legal JSON but no text that could be kept.
-            _encode(value).encode()
+            encode(value).encode()
     except (ValueError, RecursionError):
         raise faults.serialization("The body is not valid JSON") from None
     return value
-
-
-def _no_constant(text: str) -> NoReturn:
-    raise ValueError(text)
 
 
 def encode_answer(answer: Any) -> bytes:
@@ -56,11 +58,11 @@ def encode_answer(answer: Any) -> bytes:
     if answer is None:
         return b""
     if not isinstance(answer, str):
-        answer = _encode(answer)
+        answer = encode(answer)
     encoded: bytes = answer.encode()
     return encoded
 
 
 def encode_fault(fault: faults.Fault) -> bytes:
     """The body of a fault."""
-    return _encode({"__type": fault.kind, "message": fault.message}).encode()
+    return encode({"__type": fault.kind, "message": fault.message}).encode()

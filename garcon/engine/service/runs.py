@@ -12,6 +12,7 @@ from typing import Any
 from garcon.engine.core import faults, transitions
 from garcon.engine.core.decisions import make_profile, start_cause
 from garcon.engine.core.draft import duration_text
+from garcon.engine.core.jsontext import encode
 from garcon.engine.core.model import DEPRECATED, Execution
 from garcon.engine.core.tables import (
     ATTRIBUTES,
@@ -25,8 +26,6 @@ from garcon.engine.service.tokens import page_token, read_page_token
 from garcon.engine.service.world import World
 
 Given = dict[str, Any]
-
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def start(batch: Batch, given: Given) -> Given:
@@ -179,5 +178,5 @@ def history(world: World, given: Given, now_ms: int) -> str:
     text = '{"events":[' + ",".join(events) + "]"
     if rest[0] <= rest[1]:
         token = page_token(scope, [rest[1] if reverse else rest[0]], now_ms)
-        text += f',"nextPageToken":{_encode(token)}'
+        text += f',"nextPageToken":{encode(token)}'
     return text + "}"

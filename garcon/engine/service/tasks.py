@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from garcon.engine.core import decisions, faults, transitions
+from garcon.engine.core.jsontext import encode
 from garcon.engine.core.model import Execution
 from garcon.engine.core.tables import ATTRIBUTES, MAX_PAGE
 from garcon.engine.service.batch import Batch
@@ -30,8 +31,6 @@ Given = dict[str, Any]
 
 EMPTY_ACTIVITY = '{"taskToken":"","startedEventId":0}'
 EMPTY_DECISION = '{"taskToken":"","startedEventId":0,"previousStartedEventId":0}'
-
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class Call(NamedTuple):
@@ -69,7 +68,7 @@ def _activity_task(kernel: Kernel, task: Assignment, state: Execution) -> str:
     }
     if "input" in scheduled:
         answer["input"] = scheduled["input"]
-    return _encode(answer)
+    return encode(answer)
 
 
 async def poll_decision(kernel: Kernel, given: Given, call: Call) -> str:
@@ -129,7 +128,7 @@ def _decision_task(
         position = [task.key, task.scheduled_id, task.started_id, *rest]
         scope = _decision_scope(given)
         head["nextPageToken"] = page_token(scope, position, kernel.clock.now_ms())
-    return _encode(head)[:-1] + ',"events":[' + ",".join(events) + "]}"
+    return encode(head)[:-1] + ',"events":[' + ",".join(events) + "]}"
 
 
 # -- answers ----------------------------------------------------------------------------------

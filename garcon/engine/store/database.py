@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from garcon.engine.core.jsontext import encode
 from garcon.engine.core.model import (
     Domain,
     Execution,
@@ -23,8 +24,6 @@ from garcon.engine.core.model import (
     restore_item,
 )
 from garcon.engine.store import schema
-
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
 
 _CHECKPOINT_BYTES: Final = 4 << 20
 _RESTART_BYTES: Final = 64 << 20
@@ -102,7 +101,7 @@ class Database:
         if writes.started:
             _insert_executions(connection, writes.started)
         if writes.changed:
-            rows = [(_encode(state.scalars()), state.key) for state in writes.changed]
+            rows = [(encode(state.scalars()), state.key) for state in writes.changed]
             many("UPDATE executions SET state = ? WHERE key = ?", rows)
         if writes.items:
             _write_items(connection, writes.items)
@@ -243,7 +242,7 @@ def _insert_executions(connection: sqlite3.Connection, started: list[Execution])
     tags: list[tuple[Any, ...]] = []
     for state in started:
         p = state.profile
-        profile, scalars = _encode(p), _encode(state.scalars())
+        profile, scalars = encode(p), encode(state.scalars())
         rows.append(
             (
                 *(state.key, p.domain, p.workflow_id, p.run_id, p.name, p.version, p.start_ms),
@@ -258,7 +257,7 @@ def _insert_executions(connection: sqlite3.Connection, started: list[Execution])
 
 
 def _write_items(connection: sqlite3.Connection, items: dict[tuple[int, Kind, Any], Any]) -> None:
-    put = [(*key, _encode(item)) for key, item in items.items() if item is not None]
+    put = [(*key, encode(item)) for key, item in items.items() if item is not None]
     gone = [key for key, item in items.items() if item is None]
     if put:
         connection.executemany("INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?)", put)
@@ -284,14 +283,14 @@ def _write_registry(connection: sqlite3.Connection, writes: Writes) -> None:
     connection.executemany(
         "INSERT OR REPLACE INTO domains VALUES (?, ?, ?, ?, ?)",
         [
-            (d.name, d.status, d.description, d.retention_text, _encode(d.tags))
+            (d.name, d.status, d.description, d.retention_text, encode(d.tags))
             for d in writes.domains
         ],
     )
     connection.executemany(
         "INSERT OR REPLACE INTO types VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            (kind, domain, *record[:6], _encode(record.defaults))
+            (kind, domain, *record[:6], encode(record.defaults))
             for kind, domain, record in writes.types
         ],
     )
