@@ -98,8 +98,8 @@ def _procs(_context: click.Context, _option: click.Parameter, value: str) -> int
     help="All processes log to this file, which rotates; without it to stderr.",
 )  # fmt: skip
 @click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info",
-    show_default=True, help="Lowest level that is logged.",
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
+    help="Lowest level that is logged.  [default: info; warning with --input and no --log-file]",
 )  # fmt: skip
 def pool(**words: Any) -> None:
     """Run the activities and decisions of FLOW on many processes.

@@ -53,8 +53,10 @@ def configure_pool(words: Mapping[str, Any]) -> PoolConfig:
     if workflow_id is not None:
         check_workflow_id(workflow_id)
     log_file = words["log_file"]
+    # Who waits for one execution watches its progress; a pool that serves is read in its log.
+    level = words["log_level"] or ("info" if data is None or log_file else "warning")
     settings = LogSettings(
-        level=words["log_level"].upper(),
+        level=level.upper(),
         file=str(Path(log_file).absolute()) if log_file else None,
         process="supervisor",
         queued=True,

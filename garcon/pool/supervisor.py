@@ -53,6 +53,9 @@ logger = logging.getLogger("garcon.pool")
 #: What ends the pool by an accident of garcon's own.
 BROKEN = 1
 
+#: Events of the processes' life that nobody has to be told of; all others are warnings.
+QUIET_EVENTS = {"slot.left": logging.DEBUG}
+
 #: A decider that overran its time has this long to react to SIGTERM, seconds.
 OVERDUE_GRACE_S = 1.0
 
@@ -172,9 +175,10 @@ class Supervisor:
 
     async def _close(self) -> None:
         await self._service.close()
+        await self._jobs.cancel()
+        # Last: with them cancelled nobody closes or starts one beside us.
         for nursery in self._nurseries.values():
             await nursery.close()
-        await self._jobs.cancel()
         self._display.close()
 
     def _verdict(self) -> int:
@@ -207,7 +211,8 @@ class Supervisor:
         elif isinstance(action, Kill):
             self._signal(action.slot, signal.Signals[action.signal])
         elif isinstance(action, Tell):
-            log_event(logger, logging.WARNING, action.event, **action.fields)
+            level = QUIET_EVENTS.get(action.event, logging.WARNING)
+            log_event(logger, level, action.event, **action.fields)
         elif isinstance(action, Finish):
             self._finish = action
 
@@ -234,9 +239,10 @@ class Supervisor:
         self._facts.put_nowait(ZygoteReady(generation))
 
     async def _retire_zygote(self, generation: int) -> None:
-        nursery = self._nurseries.pop(generation, None)
+        nursery = self._nurseries.get(generation)
         if nursery is not None:
             await nursery.close()
+            self._nurseries.pop(generation, None)
 
     async def _fork(self, action: Fork) -> None:
         nursery = self._nurseries.get(action.generation)

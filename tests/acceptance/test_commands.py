@@ -80,7 +80,7 @@ def test_a_second_command_of_the_same_input_joins_the_run(place, data):
     first = place.start_pool(GATED, data=data)
     wait_for_tasks(place)
     second = place.start_pool(GATED, data=data)
-    second.wait_for_text("event=pool.ready workers=4")
+    second.wait_for_text("joined the open execution")
 
     open_gate(place)
 
