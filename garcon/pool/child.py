@@ -14,17 +14,18 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NoReturn
 
 from garcon.description import FlowDescription
 from garcon.errors import BootError, GarconError
-from garcon.flow import check_flow, describe, load_flow
+from garcon.flow import activities_by_name, check_flow, describe, load_flow
 from garcon.log import LogSettings, configure
 from garcon.pool import decider_child, prctl, worker
-from garcon.pool.frames import Channel
+from garcon.pool.frames import READY, Channel
 from garcon.pool.slots import ChildKind
 
 #: Exit code of a child that garcon's own code, or the flow's import, has thrown out.
@@ -34,7 +35,16 @@ CRASHED = 1
 _OVERHEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 #: How much likelier than the supervisor the kernel is to choose a child when memory runs out.
-_OOM_SCORE = 500
+_OOM_SCORE = b"500"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A flow and what children need of it, found once so that they need not touch it again."""
+
+    flow: Any
+    described: FlowDescription
+    activities: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -45,17 +55,15 @@ class Post:
         slot: its place in the pool.
         kind: what it does.
         flow_name: name of the flow.
-        log: where the pool logs to.
-        flow: the flow as the zygote imported it; None where the child has to.
-        described: the flow's description.
+        log: where this child logs to.
+        loaded: the flow as the zygote imported it; None where the child has to.
     """
 
     slot: int
     kind: ChildKind
     flow_name: str
     log: LogSettings
-    flow: Any
-    described: FlowDescription
+    loaded: Loaded | None
 
 
 def overhear(_signo: int, _frame: FrameType | None) -> None:
@@ -63,12 +71,16 @@ def overhear(_signo: int, _frame: FrameType | None) -> None:
 
 
 def deafen() -> None:
-    """Let the signals pass by that a terminal or service manager sends to everyone."""
+    """Let the signals pass by that a terminal or service manager sends to everyone.
+
+    Children inherit it from the zygote, as they do the dump of all stacks at SIGUSR1.
+    """
     for signo in _OVERHEARD:
         signal.signal(signo, overhear)
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
 
 
-def load(name: str) -> tuple[Any, FlowDescription]:
+def load(name: str) -> Loaded:
     """Import, check and describe the flow of this name.
 
     Raises:
@@ -77,7 +89,7 @@ def load(name: str) -> tuple[Any, FlowDescription]:
     try:
         flow = load_flow(name)
         check_flow(flow)
-        return flow, describe(flow)
+        return Loaded(flow, describe(flow), activities_by_name(flow))
     except GarconError:
         raise
     except BaseException as error:
@@ -88,28 +100,51 @@ def load(name: str) -> tuple[Any, FlowDescription]:
 def settle(zygote_pid: int) -> None:
     """Cut the ties that a fork leaves; to be called first in the child."""
     prctl.die_with_parent(zygote_pid)
-    with suppress(OSError):
-        os.setpgid(0, 0)
+    attempt(os.setpgid, 0, 0)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    deafen()
     # Python's own random reseeds itself after a fork, numpy's does not.
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
-    with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-        file.write(str(_OOM_SCORE))
-    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    attempt(_volunteer)
     gc.enable()
+
+
+def _volunteer() -> None:
+    """Be the one whom the kernel chooses, rather than the supervisor, when memory runs out."""
+    # No file object: every page that a child touches is a page it no longer shares.
+    descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+    os.write(descriptor, _OOM_SCORE)
+    os.close(descriptor)
+
+
+def attempt(call: Callable[..., None], *arguments: Any) -> None:
+    """Make a call that may be refused without harm."""
+    try:
+        call(*arguments)
+    except OSError:
+        # Not Linux, or the zygote was faster: nothing that a child depends on.
+        return
 
 
 def run(post: Post, sock: socket.socket) -> int:
     """Do the work of this post over this socket; return the exit code."""
-    configure(replace(post.log, queued=False, process=f"{post.kind.value}-{post.slot}"))
+    loaded = post.loaded or _load_own(post.flow_name)
     channel = Channel(sock)
-    flow = post.flow if post.flow is not None else load(post.flow_name)[0]
+    channel.send_encoded(READY)
+    first = channel.receive()
+    # Not before there is something to do: what an idle child has not touched, it shares. And not
+    # in the zygote: a log file's handler must not be shared by two processes.
+    configure(post.log)
     if post.kind is ChildKind.WORKER:
-        return worker.main(channel, flow, post.slot)
-    return decider_child.main(channel, flow, post.described)
+        return worker.main(channel, loaded.activities, post.slot, first)
+    return decider_child.main(channel, loaded.flow, loaded.described, first)
+
+
+def _load_own(name: str) -> Loaded:
+    loaded = load(name)
+    deafen()  # the import may have set handlers of its own
+    return loaded
 
 
 def flushed(code: int) -> int:

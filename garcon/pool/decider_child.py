@@ -9,8 +9,6 @@ be had ends the attempt.
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,19 +22,22 @@ class PageGone(GarconError):
     """The supervisor cannot get the rest of the history."""
 
 
-def main(channel: Channel, flow: Any, described: FlowDescription) -> int:
-    """Decide what comes over `channel` until told to stop; return the exit code."""
+def main(channel: Channel, flow: Any, described: FlowDescription, first: Frame | None) -> int:
+    """Decide what comes over `channel` until told to stop; return the exit code.
+
+    Args:
+        channel: frames from and to the supervisor.
+        flow: the flow, with its generators.
+        described: what it is.
+        first: the first frame that came, None for the end of them.
+    """
     decider = FlowDecider(flow, described)
-    channel.send("ready")
-    while True:
-        frame = channel.receive()
-        if frame is None:
-            # The supervisor is no more; generators may have started something.
-            os.killpg(os.getpgid(0), signal.SIGKILL)
-        elif frame.kind == "stop":
-            return 0
-        elif frame.kind == "task":
+    frame = first
+    while frame is not None and frame.kind != "stop":
+        if frame.kind == "task":
             _Decision(channel, decider, frame).run()
+        frame = channel.receive()
+    return 0
 
 
 class _Decision:

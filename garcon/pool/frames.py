@@ -66,6 +66,10 @@ def encode(kind: str, body: bytes = b"", /, **head: Any) -> bytes:
     return b"".join((_WORDS.pack(total, len(text)), text, body))
 
 
+#: What a child says when it can take work; made once, before the fork.
+READY = encode("ready")
+
+
 def decode(head_bytes: bytes, body: bytes) -> Frame:
     """Return the frame of these two parts.
 
@@ -145,7 +149,14 @@ class Channel:
         Raises:
             FrameError: it is too large, or the peer is gone.
         """
-        data = encode(kind, body, **head)
+        self.send_encoded(encode(kind, body, **head))
+
+    def send_encoded(self, data: bytes) -> None:
+        """Send one frame that `encode` made.
+
+        Raises:
+            FrameError: the peer is gone.
+        """
         try:
             with self._send_lock:
                 self._socket.sendall(data)

@@ -24,7 +24,6 @@ class Order:
         path: the supervisor's sys.path.
         log: settings of the children's log, plain data.
         bare: whether children import the flow themselves.
-        described: the flow's description, where an earlier self has made it.
     """
 
     flow: str
@@ -33,7 +32,6 @@ class Order:
     path: tuple[str, ...] = ()
     log: Mapping[str, Any] = field(default_factory=dict)
     bare: bool = False
-    described: Mapping[str, Any] | None = None
 
     def to_text(self) -> str:
         """Return the order as one argument of a command line."""

@@ -19,7 +19,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 from garcon.errors import ActivityCanceled, FlowError
 from garcon.execution import (
@@ -29,7 +29,6 @@ from garcon.execution import (
     result_text,
     run_instance,
 )
-from garcon.flow import activities_by_name
 from garcon.log import GarconLogger
 from garcon.outcome import Failure, Kind, cut, encode_failure
 from garcon.pool.frames import Channel, Frame, FrameError
@@ -130,24 +129,32 @@ class PoolExecution(ActivityExecution):
         self.own_result = text
 
 
-def die_with_group() -> None:
+def die_with_group() -> NoReturn:
     """End this worker and what it has started: the supervisor is no more."""
     os.killpg(os.getpgid(0), signal.SIGKILL)
+    os._exit(1)
 
 
-def main(channel: Channel, flow: Any, slot: int) -> int:
-    """Run what comes over `channel` until told to stop; return the exit code."""
-    worker = _Worker(channel, activities_by_name(flow), slot)
-    channel.send("ready")
-    while not worker.post.is_stopping:
-        frame = channel.receive()
-        if frame is None:
-            die_with_group()
-        elif frame.kind == "run":
+def main(channel: Channel, activities: Mapping[str, Any], slot: int, first: Frame | None) -> int:
+    """Run what comes over `channel` until told to stop; return the exit code.
+
+    Args:
+        channel: frames from and to the supervisor.
+        activities: the flow's activities by their short names.
+        slot: this worker's place in the pool.
+        first: the first frame that came, None for the end of them.
+    """
+    worker = _Worker(channel, activities, slot)
+    frame = first
+    while frame is not None:
+        if frame.kind == "run":
             worker.run(frame)
         else:
             worker.post.note(frame)
-    return 0
+        if worker.post.is_stopping:
+            return 0
+        frame = channel.receive()
+    die_with_group()
 
 
 class _Worker:

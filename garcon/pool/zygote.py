@@ -27,7 +27,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from garcon.description import FlowDescription
 from garcon.errors import GarconError
 from garcon.log import configure
 from garcon.pool import child, prctl
@@ -90,16 +89,14 @@ class Zygote:
         order: Order,
         control: Control,
         wakeup: socket.socket,
-        flow: Any,
-        described: FlowDescription,
+        loaded: child.Loaded | None,
     ) -> None:
-        """Fork children of `flow`; with None for it each child imports it by itself."""
+        """Fork children of a flow; with None for it each child imports it by itself."""
         self._order = order
-        self._log = order.log_settings
+        self._log = replace(order.log_settings, queued=False)
         self._control = control
         self._wakeup = wakeup
-        self._flow = flow
-        self._described = described
+        self._loaded = loaded
         self._pid = os.getpid()
         self._children: dict[int, int] = {}  # pid -> slot
 
@@ -112,6 +109,7 @@ class Zygote:
             # Nothing but a mistake of garcon's own; without a readable order there is no service.
             self._control.send("notice", text=f"the zygote cannot go on: {error}")
         finally:
+            signal.set_wakeup_fd(-1)
             for pid in self._children:
                 _kill_group(pid, signal.SIGKILL)
 
@@ -139,29 +137,29 @@ class Zygote:
         if descriptor is None:
             self._control.send("unforked", slot=slot, text="no descriptor came along")
             return
-        try:
-            pid = os.fork()
-        except OSError as error:
-            os.close(descriptor)
-            self._control.send("unforked", slot=slot, text=f"fork: {error.strerror}")
-            return
-        if pid == 0:
-            self._become_child(slot, kind, descriptor)
-        os.close(descriptor)
+        # Made before the fork: what a child writes to, it no longer shares with its siblings.
+        log = replace(self._log, process=f"{kind.value}-{slot}")
+        post = child.Post(slot, kind, self._order.flow, log, self._loaded)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, descriptor) as sock:
+            try:
+                pid = os.fork()
+            except OSError as error:
+                self._control.send("unforked", slot=slot, text=f"fork: {error.strerror}")
+                return
+            if pid == 0:
+                self._become_child(post, sock)
         # Both sides set it: whichever comes first, a kill of the group finds it.
-        with suppress(OSError):
-            os.setpgid(pid, pid)
+        child.attempt(os.setpgid, pid, pid)
         self._children[pid] = slot
         self._control.send("forked", slot=slot, pid=pid)
 
-    def _become_child(self, slot: int, kind: ChildKind, descriptor: int) -> NoReturn:
+    def _become_child(self, post: child.Post, sock: socket.socket) -> NoReturn:
         code = child.CRASHED
         try:
             child.settle(self._pid)
             self._wakeup.close()
             self._control.close()
-            post = child.Post(slot, kind, self._order.flow, self._log, self._flow, self._described)
-            code = child.run(post, socket.socket(fileno=descriptor))
+            code = child.run(post, sock)
         except BaseException:
             # Whatever it is, it must not climb back into the zygote's own loop.
             traceback.print_exc()
@@ -244,23 +242,21 @@ def _unforkable(sockets_before: frozenset[int]) -> str:
     return ", ".join(left)
 
 
-def _start_bare(order: Order, described: FlowDescription) -> NoReturn:
+def _start_bare(order: Order) -> NoReturn:
     """Become a zygote that has not imported the flow; requests wait in the socket meanwhile."""
     os.set_inheritable(order.control_fd, True)
-    bare = replace(order, bare=True, described=described.to_json())
-    os.execv(sys.executable, [sys.executable, "-m", "garcon.pool.zygote", bare.to_text()])
+    text = replace(order, bare=True).to_text()
+    os.execv(sys.executable, [sys.executable, "-m", "garcon.pool.zygote", text])
 
 
-def _describe(order: Order, control: Control) -> tuple[Any, FlowDescription]:
-    """Return flow and description, told to the supervisor; None for the flow in a bare zygote.
+def _load(order: Order, control: Control) -> child.Loaded:
+    """Import the flow and tell the supervisor what it is.
 
     Raises:
         GarconError: the flow cannot run.
     """
-    if order.described is not None:
-        return None, FlowDescription.from_json(order.described)
     sockets = _open_sockets()
-    flow, described = child.load(order.flow)
+    loaded = child.load(order.flow)
     left = _unforkable(sockets)
     if left:
         control.send(
@@ -268,10 +264,10 @@ def _describe(order: Order, control: Control) -> tuple[Any, FlowDescription]:
             text=f"importing {order.flow!r} leaves {left}: each child imports it by itself, which "
             "is slow; make such things on first use",
         )
-    control.send("described", description=described.to_json())
+    control.send("described", description=loaded.described.to_json())
     if left:
-        _start_bare(order, described)
-    return flow, described
+        _start_bare(order)
+    return loaded
 
 
 def serve(order: Order) -> int:
@@ -283,7 +279,7 @@ def serve(order: Order) -> int:
     child.deafen()
     configure(replace(order.log_settings, file=None, queued=False, process="zygote"))
     try:
-        flow, described = _describe(order, control)
+        loaded = None if order.bare else _load(order, control)
     except GarconError as error:
         control.send("refused", **_refusal(error))
         return error.exit_code
@@ -299,7 +295,7 @@ def serve(order: Order) -> int:
     # No collection here, none over what was imported there: pages stay shared.
     gc.disable()
     gc.freeze()
-    Zygote(order, control, wakeup, flow, described).run()
+    Zygote(order, control, wakeup, loaded).run()
     return 0
 
 
