@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import botocore.exceptions
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from garcon.description import FlowDescription
@@ -114,7 +115,7 @@ def _called(operation: Callable[..., Any], **what: Any) -> Any:
         if code in _EXISTS:
             raise _Exists from None
         raise EngineError(f"engine: {error.operation_name} refused: {code}: {text}") from error
-    except HTTPClientError as error:
+    except (botocore.exceptions.ConnectionError, HTTPClientError) as error:
         raise EngineUnreachable(f"engine unreachable: {error}") from error
     except BotoCoreError as error:
         raise EngineError(f"engine: {error}") from error
