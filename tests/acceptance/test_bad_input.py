@@ -24,7 +24,6 @@ def assert_says(command, *texts):
         ("nowhere.at_all", ["nowhere.at_all"]),
         ("flows.metrics:other", ["flows.metrics", "other"]),
         (f"{FLOWS}.no_activity", ["no_activity", "create"]),
-        (f"{FLOWS}.no_name", ["no_name", "set name ="]),
         (f"{FLOWS}.cycle", ["roast", "grind", "requires="]),
         (f"{FLOWS}.no_runner", ["brew", "run="]),
         (f"{FLOWS}.same_name", ["brew", "rename"]),

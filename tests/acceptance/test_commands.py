@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from tests.acceptance.harness import of_type, wait_until
+from tests.acceptance.harness import grandchildren_of, of_type, wait_until
 
 GATED = "tests.acceptance.flows_ok.gated"
 
@@ -59,17 +59,13 @@ def test_an_interrupted_command_drains_and_the_same_line_goes_on(place, data):
 
 
 def test_a_second_signal_stops_at_once(place, data):
-    """INT again while tasks run that would not end: exit code 6 without waiting for them."""
+    """Two INTs while tasks run that would not end: exit code 6 without waiting for them."""
     pool = place.start_pool(GATED, data=data)
     wait_for_tasks(place)
 
-    def ends_after_another():
-        ended = pool.process.poll() is not None
-        if not ended:
-            os.kill(pool.pid, signal.SIGINT)
-        return ended
-
-    wait_until(ends_after_another, "the end of a pool told to stop again and again")
+    os.kill(pool.pid, signal.SIGINT)
+    wait_until(lambda: len(grandchildren_of(pool)) == 2, "the idle children to leave")
+    os.kill(pool.pid, signal.SIGINT)
 
     assert INTERRUPTED == pool.wait(), pool.err()
     assert [] == place.pool_pids()
