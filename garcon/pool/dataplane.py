@@ -15,6 +15,7 @@ import asyncio
 import json
 import logging
 import os
+import ssl
 import time
 import uuid
 from collections.abc import Generator, Mapping
@@ -24,6 +25,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias
+from urllib.parse import urlsplit
 
 import aiohttp
 import backoff
@@ -92,8 +94,9 @@ class _Way:
 
     @property
     def url(self) -> URL:
-        """Where requests are sent to."""
-        return URL(self.route.url)
+        """Where requests are sent to; with a path, which a proxy wants to see."""
+        url = self.route.url
+        return URL(url if urlsplit(url).path else f"{url}/")
 
 
 class DataPlane:
@@ -445,9 +448,11 @@ def _encoded(body: Body) -> bytes:
 
 def _why(error: OSError) -> str:
     """Return the system's word for a connection that was not made: `Connection refused`."""
-    # asyncio puts a sentence of its own with the address in the place of that word; the errors
-    # of name look-ups have numbers of their own, below zero.
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+    # asyncio puts a sentence of its own with the address in the place of that word. Failed
+    # look-ups have numbers of their own below zero, TLS counts from one: their texts are good.
+    if isinstance(error, ssl.SSLError) or not error.errno or error.errno < 0:
+        return str(error)
+    return os.strerror(error.errno)
 
 
 def _new_id() -> str:

@@ -19,6 +19,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from botocore.httpsession import ProxyConfiguration, get_cert_path
 from botocore.utils import get_environ_proxies
 
+from garcon.errors import EngineError
+
 #: Called with True and a text when the line is lost, with False and a text when it is back.
 OnConnection = Callable[[bool, str], None]
 
@@ -47,6 +49,8 @@ class Route:
             url: the endpoint.
             session: whose configuration counts.
             direct: whether proxies are none of its business: an engine on this machine.
+        Raises:
+            EngineError: the CA bundle cannot be read.
         """
         proxies = {} if direct else get_environ_proxies(url)
         proxy = ProxyConfiguration(proxies=proxies).proxy_url_for(url)
@@ -56,9 +60,12 @@ class Route:
 def _tls(session: boto3.session.Session) -> ssl.SSLContext:
     bundle = session._session.get_config_variable("ca_bundle")
     path = bundle or os.environ.get("REQUESTS_CA_BUNDLE") or get_cert_path(True)
-    if path and os.path.isdir(path):
-        return ssl.create_default_context(capath=path)
-    return ssl.create_default_context(cafile=path)
+    try:
+        if path and os.path.isdir(path):
+            return ssl.create_default_context(capath=path)
+        return ssl.create_default_context(cafile=path)
+    except OSError as error:
+        raise EngineError(f"engine: CA bundle {path} cannot be read: {error}") from error
 
 
 class HelperResolver(AbstractResolver):
