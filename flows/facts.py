@@ -25,6 +25,10 @@ from babel.numbers import get_territory_currencies
 #: All countries of `holidays`, aliases left out; asking for them loads the module of each.
 COUNTRIES = tuple(sorted(holidays.list_supported_countries(include_aliases=False)))
 
+# babel reads its table of currencies at the first question (6 ms, 2.4 MB); asked here, it is read
+# in the process from which the workers are forked, and shared by them like the countries' modules.
+get_territory_currencies("FR")
+
 #: How long a reference rate stays good, days. The bank is closed for 5 days at most; a currency it
 #: no longer quotes (the rouble since March 2022) has no rate rather than one of years ago.
 RATE_AGE_DAYS = 14
