@@ -209,13 +209,17 @@ class Activity(GarconLogger):
     def _parts_of(
         self, generator: Generator, context: Mapping[str, Any]
     ) -> list[Mapping[str, Any]]:
-        parts: list[Any] = list(generator(context))
+        name = getattr(generator, "__name__", repr(generator))
+        where = f"generator {name} of activity {self.short_name}"
+        given: Any = generator(context)
+        if not isinstance(given, Iterable):
+            raise GeneratorError(f"{where} returns {type(given).__name__}; it has to yield dicts")
+        parts = list(given)
         for part in parts:
             if not isinstance(part, Mapping):
-                name = getattr(generator, "__name__", repr(generator))
                 raise GeneratorError(
-                    f"generator {name} of activity {self.short_name} yields {part!r:.60}"
-                    f" ({type(part).__name__}); yield dicts such as {{'day': '2026-01-01'}}"
+                    f"{where} yields {part!r:.60} ({type(part).__name__});"
+                    " yield dicts such as {'day': '2026-01-01'}"
                 )
         return parts
 

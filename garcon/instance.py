@@ -126,7 +126,11 @@ class ActivityInstance:
         while the task runs, so a lost machine is known after a minute, not after the timeout. An
         external activity that declares none has its timeout.
         """
-        declared = self.runner.declared_heartbeat(self.global_context)
+        context = self.global_context
+        if not hasattr(self.runner, "declared_heartbeat"):
+            # A runner of the user's own, which has what the documentation names.
+            return _bounded(int(self.runner.heartbeat(context)))
+        declared = self.runner.declared_heartbeat(context)
         return _bounded(HEARTBEAT_S if declared is None else declared)
 
     @property
