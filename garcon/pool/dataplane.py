@@ -13,16 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-import os
-import ssl
-import time
 import uuid
 from collections.abc import Generator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias
 from urllib.parse import urlsplit
@@ -33,15 +27,14 @@ from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError
 from yarl import URL
 
-from garcon.client import Engine, boto_session, credentials_for, ensure, swf_client
-from garcon.engine.ensure import NONCE_HEADER, published_nonce
+from garcon.client import Engine, boto_session, credentials_for, swf_client
+from garcon.engine.ensure import NONCE_HEADER
 from garcon.errors import EngineError, EngineUnreachable, ServiceError
-from garcon.log import log_event
 from garcon.pool.credentials import CredentialKeeper
+from garcon.pool.faults import connect_error, fault_of
 from garcon.pool.line import HelperResolver, LineWatch, OnConnection, Route
+from garcon.pool.revival import Revival
 from garcon.pool.signing import PlaneSigner
-
-logger = logging.getLogger("garcon.pool")
 
 Body: TypeAlias = "bytes | Mapping[str, Any]"
 
@@ -60,15 +53,8 @@ KEEP_ALIVE_S = 15.0
 PAUSE_FIRST_S = 0.1
 PAUSE_MAX_S = 5.0
 
-#: After a start of the local engine has failed, the next is tried no sooner.
-START_AGAIN_S = 2.0
-
 #: What AWS says to credentials that were good once.
 EXPIRED = frozenset({"ExpiredTokenException", "ExpiredToken", "UnrecognizedClientException"})
-
-#: What AWS says to a signature whose time is far from its own, and how far that is, seconds.
-SKEWED = frozenset({"InvalidSignatureException", "RequestExpired", "SignatureDoesNotMatch"})
-SKEW_S = 240.0
 
 
 class PollRecord(Protocol):
@@ -130,9 +116,7 @@ class DataPlane:
         self._polls = polls
         self._own_helper = helper is None
         self._helper = helper or ThreadPoolExecutor(1, thread_name_prefix="garcon-helper")
-        self._restarting: asyncio.Task[None] | None = None
-        self._no_start: tuple[float, str] = (0.0, "")
-        self._nonce = ""
+        self._revival = Revival(engine, self._helper) if engine.kind == "local" else None
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -175,9 +159,8 @@ class DataPlane:
     ) -> None:
         """Close the line; whatever is under way ends as unreachable."""
         await self._keeper.close()
-        if self._restarting is not None:
-            self._restarting.cancel()
-            await asyncio.gather(self._restarting, return_exceptions=True)
+        if self._revival is not None:
+            await self._revival.close()
         await self._http.close()
         self._end_helper()
 
@@ -320,9 +303,9 @@ class DataPlane:
         try:
             return await self._send(target, data, timeout_s, call_id, attempt)
         except _NotSent:
-            if self._engine.path is None:
+            if self._revival is None:
                 raise
-            await self._restart()
+            self._go_to(await self._revival.url())
         except ServiceError as error:
             if error.code not in EXPIRED:
                 raise
@@ -353,15 +336,15 @@ class DataPlane:
         except asyncio.TimeoutError:
             raise self._cut(began_s, f"no answer within {timeout_s:g} s") from None
         except aiohttp.ClientConnectorError as error:
-            raise self._cut(began_s, _why(error.os_error), _NotSent) from error
+            raise self._cut(began_s, connect_error(error.os_error), _NotSent) from error
         except (aiohttp.ClientError, OSError) as error:
             raise self._cut(began_s, str(error) or type(error).__name__) from error
-        if self._engine.path is not None:
-            self._check_nonce(self._engine.path, began_s, response.headers.get(NONCE_HEADER))
+        if self._revival and not self._revival.knows(response.headers.get(NONCE_HEADER)):
+            raise self._cut(began_s, "another program answers at its port", _NotSent)
         self._watch.held(loop.time(), self._way.route.url)
         if response.status == 200:
             return answer
-        raise _fault(response, answer)
+        raise fault_of(response.status, response.headers, answer)
 
     def _cut(
         self, began_s: float, why: str, kind: type[EngineUnreachable] = EngineUnreachable
@@ -369,17 +352,6 @@ class DataPlane:
         text = f"{self._way.route.url}: {why}"
         self._watch.failed(began_s, asyncio.get_running_loop().time(), text)
         return kind(f"engine unreachable: {text}")
-
-    def _check_nonce(self, path: Path, began_s: float, nonce: str | None) -> None:
-        """Refuse answers of a process that has taken the dead engine's port.
-
-        A new nonce alone is no stranger: the engine was started again, and the file says so.
-        """
-        if nonce is not None and nonce == self._nonce:
-            return
-        if nonce is None or nonce != published_nonce(path):
-            raise self._cut(began_s, "another program answers at its port", _NotSent)
-        self._nonce = nonce
 
     # -- the way ------------------------------------------------------------------------------
 
@@ -396,38 +368,12 @@ class DataPlane:
         self._credentials = credentials
         self._signer = PlaneSigner(credentials, self._engine.region, self._way.route.url)
 
-    async def _restart(self) -> None:
-        """Have the local engine run again; all who ask meanwhile share one start.
-
-        Raises:
-            EngineUnreachable: it could not be started.
-        """
-        if self._restarting is None:
-            self._restarting = asyncio.create_task(self._bring_back(), name="garcon-restart")
-            self._restarting.add_done_callback(self._restarted)
-        await asyncio.shield(self._restarting)
-
-    def _restarted(self, task: asyncio.Task[None]) -> None:
-        self._restarting = None
-        if not task.cancelled():
-            task.exception()  # looked at: every waiter may have gone meanwhile
-
-    async def _bring_back(self) -> None:
-        loop = asyncio.get_running_loop()
-        not_before_s, why = self._no_start
-        if loop.time() < not_before_s:
-            raise EngineUnreachable(why)
-        try:
-            url = await self._in_helper(ensure, self._engine)
-            assert url is not None
-            route = await self._in_helper(self._route_to, url)
-        except EngineError as error:
-            self._no_start = (loop.time() + START_AGAIN_S, str(error))
-            log_event(logger, logging.ERROR, "engine.not_started", why=error)
-            raise EngineUnreachable(str(error)) from error
-        self._way = _Way(route, self._way.user_agent)
-        self._url = self._way.url
-        self._sign_with(self._credentials)
+    def _go_to(self, url: str) -> None:
+        """Send what follows to `url`, where the local engine answers now."""
+        if url != self._way.route.url:
+            self._way = _Way(self._route_to(url), self._way.user_agent)
+            self._url = self._way.url
+            self._sign_with(self._credentials)
 
     async def _in_helper(self, do: Any, *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._helper, do, *args)
@@ -444,15 +390,6 @@ def _tell_nobody(_lost: bool, _text: str) -> None:
 def _encoded(body: Body) -> bytes:
     """Return the body as botocore would write it."""
     return body if isinstance(body, bytes) else json.dumps(body).encode()
-
-
-def _why(error: OSError) -> str:
-    """Return the system's word for a connection that was not made: `Connection refused`."""
-    # asyncio puts a sentence of its own with the address in the place of that word. Failed
-    # look-ups have numbers of their own below zero, TLS counts from one: their texts are good.
-    if isinstance(error, ssl.SSLError) or not error.errno or error.errno < 0:
-        return str(error)
-    return os.strerror(error.errno)
 
 
 def _new_id() -> str:
@@ -473,31 +410,3 @@ async def _pause_before(deadline_s: float, pause_s: float, error: EngineError) -
     if left_s <= 0:
         raise error
     await asyncio.sleep(min(pause_s, left_s))
-
-
-def _fault(response: aiohttp.ClientResponse, answer: bytes) -> ServiceError:
-    """Return the error that an answer other than 200 stands for."""
-    try:
-        fault = json.loads(answer)
-        code = fault.get("__type") or response.headers.get("x-amzn-errortype") or ""
-        message = str(fault.get("message") or fault.get("Message") or "")
-    except (ValueError, AttributeError):
-        # Not SWF's: a proxy's page or a load balancer's.
-        code, message = "", answer[:200].decode(errors="replace")
-    code = code.rsplit("#", 1)[-1].split(":", 1)[0] or f"HTTP{response.status}"
-    if code in SKEWED:
-        message += _skew(response.headers.get("Date"))
-    return ServiceError(code, message, response.status)
-
-
-def _skew(date: str | None) -> str:
-    """Return a remark where this machine's clock is what the engine objects to."""
-    try:
-        theirs_s = parsedate_to_datetime(date or "").timestamp()
-    except (TypeError, ValueError):
-        return ""
-    ahead_s = time.time() - theirs_s
-    if abs(ahead_s) < SKEW_S:
-        return ""
-    side = "ahead of" if ahead_s > 0 else "behind"
-    return f" (this machine's clock is {abs(ahead_s):.0f} s {side} the engine's)"

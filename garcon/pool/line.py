@@ -13,13 +13,17 @@ import ssl
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import boto3.session
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
 from botocore.httpsession import ProxyConfiguration, get_cert_path
 from botocore.utils import get_environ_proxies
 
 from garcon.errors import EngineError
+
+if TYPE_CHECKING:
+    from aiohttp.abc import ResolveResult  # at run time a dict; older releases lack the name
 
 #: Called with True and a text when the line is lost, with False and a text when it is back.
 OnConnection = Callable[[bool, str], None]
@@ -85,14 +89,14 @@ class HelperResolver(AbstractResolver):
             ),
         )
         return [
-            ResolveResult(
-                hostname=host,
-                host=str(address[0]),
-                port=int(address[1]),
-                family=kind,
-                proto=proto,
-                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-            )
+            {
+                "hostname": host,
+                "host": str(address[0]),
+                "port": int(address[1]),
+                "family": kind,
+                "proto": proto,
+                "flags": socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            }
             for kind, _, proto, _, address in found
         ]
 
