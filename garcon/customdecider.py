@@ -24,7 +24,8 @@ from garcon.instance import (
     ActivityInstanceNotReadyException,
     ActivityState,
 )
-from garcon.planner import Need, Planning, Standing
+from garcon.plan import Need, Standing
+from garcon.planner import Planning
 from garcon.verdict import failure_text
 
 if TYPE_CHECKING:

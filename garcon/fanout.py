@@ -7,7 +7,7 @@ what has been. Pure. Law: whatever is kept here follows from events alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -169,8 +169,21 @@ class FanOut:
         else:
             self.ended[instance.index] = instance
 
-    def adopt(self, instance: Instance, index: int) -> None:
-        """Take over an instance that was scheduled before the manifest was there."""
+    def adopt(self, earlier: Mapping[str, Instance]) -> list[Instance]:
+        """Take over what was scheduled before the manifest was there; return those instances.
+
+        Args:
+            earlier: instances of the manifest's type by activity id.
+        """
+        adopted = []
+        for index in range(self.manifest.count) if earlier else ():
+            instance = earlier.get(self.manifest.activity_id(index))
+            if instance is not None:
+                self._adopt(instance, index)
+                adopted.append(instance)
+        return adopted
+
+    def _adopt(self, instance: Instance, index: int) -> None:
         instance.index = index
         self.instances[index] = instance
         self.holes.update(range(self.upto, index))

@@ -6,7 +6,7 @@ of the flow fails the execution with a line that names it, and never the decider
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +19,8 @@ from garcon.flow import activities_by_name
 from garcon.history import RunState
 from garcon.instance import ActivityInstanceNotReadyException
 from garcon.kept import BYTES_MAX, RUNS_MAX, DecisionTask, FetchOlder, KeptStates
-from garcon.planner import Need, NeedFreeze, Plan, Planning, plan_declared
+from garcon.plan import Need, NeedFreeze, Plan
+from garcon.planner import Planning, plan_declared
 from garcon.usercode import USER_ERRORS, error_details, error_line, fresh, prepare, run_generators
 
 if TYPE_CHECKING:
@@ -88,67 +89,76 @@ class FlowDecider:
 
     def answer(self, planning: Planning) -> Answer:
         """Return the answer that `planning` comes to with this flow's code."""
-        try:
-            plan = self.plan(planning)
-            check_decisions(plan.decisions)
-        except DecisionError as error:
-            plan = planning.fail(error)
-        return Answer(plan.decisions, plan.execution_context, plan.hold_s, plan.closes, plan.notes)
-
-    def plan(self, planning: Planning) -> Plan:
-        """Return the plan, the user's code having been asked where it was needed.
-
-        Raises:
-            DecisionError: the execution cannot go on.
-        """
         custom = getattr(self.flow, "decider", None)
-        if custom is not None:
-            return self._plan_custom(planning, custom)
-        return self.drive(plan_declared(planning), self._activities)
+        if custom is None:
+            return self.answer_declared(planning)
+        return self.answer_custom(planning, custom)
 
-    def _plan_custom(self, planning: Planning, decider: Any) -> Plan:
-        early = planning.begin()
-        if early is not None:
-            return early
-        scheduled = ScheduleContext()
-        schedule = Schedule(planning, self.drive_one, scheduled)
-        error = run_decider(decider, schedule, planning.state)
-        return planning.finish(scheduled.completed and error is None, error)
+    def answer_declared(self, planning: Planning) -> Answer:
+        """Return the answer for a flow whose activities say what they require."""
+        return _answer(planning, lambda: drive(plan_declared(planning), self._activity_of))
 
-    def drive_one(self, activity: Activity, steps: Generator[Need, Any, T]) -> T:
-        """Return what `steps` come to, all they need being answered by `activity`."""
-        return self.drive(steps, {}, activity)
+    def answer_custom(self, planning: Planning, decider: Callable[..., Any]) -> Answer:
+        """Return the answer that a flow's own `decider` comes to."""
+        return _answer(planning, lambda: plan_custom(planning, decider))
 
-    def drive(
-        self,
-        steps: Generator[Need, Any, T],
-        activities: Mapping[str, Activity],
-        only: Activity | None = None,
-    ) -> T:
-        """Return what `steps` come to, their needs answered by the flow's code.
+    def _activity_of(self, need: Need) -> Activity:
+        return self._activities[need.activity.name]
 
-        Args:
-            steps: a planning generator.
-            activities: the flow's activities by name.
-            only: the one activity that is meant, whatever its name.
-        """
-        # One copy of a context serves all instances of a decision: the key is the original.
-        copies: dict[int, dict[str, Any]] = {}
-        answer: Any = None
-        while True:
-            try:
-                need = steps.send(answer)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            activity = only if only is not None else activities[need.activity.name]
-            if isinstance(need, NeedFreeze):
-                answer = run_generators(need.activity.name, activity, need.context)
-                continue
-            copied = copies.get(id(need.context))
-            if copied is None:
-                copied = copies[id(need.context)] = fresh(need.context)
-            answer = prepare(activity, need.manifest, need.index, copied)
+
+def _answer(planning: Planning, plan_of: Callable[[], Plan]) -> Answer:
+    try:
+        plan = plan_of()
+        check_decisions(plan.decisions)
+    except DecisionError as error:
+        plan = planning.fail(error)
+    return Answer(plan.decisions, plan.execution_context, plan.hold_s, plan.closes, plan.notes)
+
+
+def plan_custom(planning: Planning, decider: Callable[..., Any]) -> Plan:
+    """Return the plan that a flow's own decider comes to.
+
+    Raises:
+        DecisionError: the execution cannot go on.
+    """
+    early = planning.begin()
+    if early is not None:
+        return early
+    scheduled = ScheduleContext()
+    schedule = Schedule(planning, answer_needs, scheduled)
+    error = run_decider(decider, schedule, planning.state)
+    return planning.finish(scheduled.completed and error is None, error)
+
+
+def answer_needs(activity: Activity, steps: Generator[Need, Any, T]) -> T:
+    """Return what `steps` come to, all they need being answered by `activity`."""
+    return drive(steps, lambda _: activity)
+
+
+def drive(steps: Generator[Need, Any, T], activity_of: Callable[[Need], Activity]) -> T:
+    """Return what `steps` come to, their needs answered by the flow's code.
+
+    Args:
+        steps: a planning generator.
+        activity_of: gives the activity that a need is about.
+    """
+    # One copy of a context serves all instances of a decision; held beside its original, whose
+    # address must not be used again meanwhile.
+    copies: dict[int, tuple[Mapping[str, Any], dict[str, Any]]] = {}
+    answer: Any = None
+    while True:
+        try:
+            need = steps.send(answer)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        activity = activity_of(need)
+        if isinstance(need, NeedFreeze):
+            answer = run_generators(need.activity.name, activity, need.context)
+            continue
+        if id(need.context) not in copies:
+            copies[id(need.context)] = (need.context, fresh(need.context))
+        answer = prepare(activity, need.manifest, need.index, copies[id(need.context)][1])
 
 
 def run_decider(decider: Any, schedule: Schedule, state: RunState) -> DecisionError | None:

@@ -286,15 +286,21 @@ class RunState:
         self.fatal = self.fatal or Refusal(f"marker {found['markerName']}", found["cause"])
 
     def _on_started(self, _: int, __: float, found: Attributes) -> None:
-        instance, fan_out = self.tasks[self._by_event[found["scheduledEventId"]]]
+        activity_id = self._by_event.get(found["scheduledEventId"])
+        if activity_id is None:
+            return
+        instance, fan_out = self.tasks[activity_id]
         instance.phase = Phase.STARTED
         self.started += 1
         self.starts += 1
         if fan_out is not None:
             fan_out.start()
 
-    def _end(self, phase: Phase, event_id: int, at_s: float, found: Attributes) -> Instance:
-        instance, fan_out = self.tasks.pop(self._by_event.pop(found["scheduledEventId"]))
+    def _end(self, phase: Phase, event_id: int, at_s: float, found: Attributes) -> Instance | None:
+        activity_id = self._by_event.pop(found["scheduledEventId"], None)
+        if activity_id is None:
+            return None  # only in a list of events that somebody has cut
+        instance, fan_out = self.tasks.pop(activity_id)
         was = instance.phase
         instance.end(phase, event_id, at_s)
         self.open -= 1
@@ -306,6 +312,8 @@ class RunState:
 
     def _on_completed(self, event_id: int, at_s: float, found: Attributes) -> None:
         instance = self._end(Phase.COMPLETED, event_id, at_s, found)
+        if instance is None:
+            return
         instance.result, instance.failure = found.get("result"), None
         if instance.result and _is_filled_object(instance.result):
             self.results.append((event_id, instance.result))
@@ -313,15 +321,18 @@ class RunState:
 
     def _on_failed(self, event_id: int, at_s: float, found: Attributes) -> None:
         instance = self._end(Phase.FAILED, event_id, at_s, found)
-        instance.draw(decode_failure(found.get("reason"), found.get("details")))
+        if instance is not None:
+            instance.draw(decode_failure(found.get("reason"), found.get("details")))
 
     def _on_timed_out(self, event_id: int, at_s: float, found: Attributes) -> None:
         instance = self._end(Phase.FAILED, event_id, at_s, found)
-        instance.draw(timeout_failure(found["timeoutType"]))
+        if instance is not None:
+            instance.draw(timeout_failure(found["timeoutType"]))
 
     def _on_canceled(self, event_id: int, at_s: float, found: Attributes) -> None:
         instance = self._end(Phase.CANCELED, event_id, at_s, found)
-        instance.failure = Failure(Kind.FAILED, "canceled")
+        if instance is not None:
+            instance.failure = Failure(Kind.FAILED, "canceled")
 
     def _on_cancel_asked(self, _: int, __: float, found: Attributes) -> None:
         if found["activityId"] in self.tasks:
@@ -345,14 +356,9 @@ class RunState:
         if key in self.fan_outs:
             return
         fan_out = self.fan_outs[key] = FanOut(manifest)
-        earlier = self.loose.get(manifest.type_name)
-        if not earlier:
-            return
-        for index in range(manifest.count):
-            instance = earlier.pop(manifest.activity_id(index), None)
-            if instance is None:
-                continue
-            fan_out.adopt(instance, index)
+        earlier = self.loose.get(manifest.type_name, {})
+        for instance in fan_out.adopt(earlier):
+            del earlier[instance.activity_id]
             if instance.phase.is_open:
                 self.tasks[instance.activity_id] = (instance, fan_out)
 

@@ -6,21 +6,12 @@ and tasks on copies. Its present is the time of the DecisionTaskStarted event. P
 decider plans what a warm one plans, and whatever is not decided now is decided on a later event or
 on one of the timers `garcon.more` (0 seconds, behind a full response) and `garcon.due` (the next
 retry or the end of a wait); of each a run has one at most.
-
-Every response carries the progress as `executionContext`, compact JSON:
-`{"garcon":1,"activities":{"country_day":{"n":1750,"done":9,"failed":0,"running":16,"open":100,
-"retries":2}}}`, with an entry for each activity whose fan-out is frozen: `n` instances, `done`
-completed, `failed` for good, `running` with a worker, `open` running or waiting for a worker,
-`retries` attempts beyond the first. Activities of which several uses exist (custom deciders) are
-added up.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import chain
 from math import ceil
@@ -30,11 +21,23 @@ from garcon import batch as make
 from garcon.batch import DUE_TIMER, MORE_TIMER, Batch, Decision
 from garcon.description import ActivityDescription, FlowDescription
 from garcon.errors import DecisionError
-from garcon.fanout import FanOut
+from garcon.fanout import FanOut, Instance
 from garcon.history import FanOutKey, RunState
 from garcon.manifest import MARKER, Item, Manifest, encode
 from garcon.outcome import DETAILS_MAX, REASON_MAX, cut
 from garcon.pacing import hold_s, open_limit, refused_until_s
+from garcon.plan import (
+    PROGRESS_COUNTS,
+    Need,
+    NeedFreeze,
+    NeedInput,
+    Plan,
+    Prepared,
+    Standing,
+    control_text,
+    progress_text,
+    refusal_text,
+)
 from garcon.verdict import Failed, Judged, failure_text, judge
 
 #: No run passes this many events by garcon's doing; SWF ends one at 25,000.
@@ -55,69 +58,6 @@ CANCEL_GRACE_S = 60.0
 ALLOWANCE_WAIT_S = 1.0
 
 
-@dataclass(frozen=True)
-class NeedFreeze:
-    """Run the generators of `activity` on a copy of `context`; answer with their lists.
-
-    The answer is what `manifest.distinct` returns, or None for an activity without generators.
-    """
-
-    activity: ActivityDescription
-    schedule_id: str
-    context: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class NeedInput:
-    """Build the input of one instance from copies of both contexts; answer with `Prepared`."""
-
-    activity: ActivityDescription
-    manifest: Manifest
-    index: int
-    context: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What the user's code says about one instance: its input, and SWF's four timeouts as text."""
-
-    input: str
-    start_to_close: str
-    schedule_to_start: str
-    schedule_to_close: str
-    heartbeat: str
-
-
-Need = NeedFreeze | NeedInput
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One response.
-
-    Attributes:
-        decisions: in SWF's form.
-        execution_context: the progress.
-        hold_s: how long the response may wait for more completions, seconds.
-        closes: whether the last decision closes the execution.
-        notes: lines worth logging.
-    """
-
-    decisions: list[Decision]
-    execution_context: str
-    hold_s: float = 0.0
-    closes: bool = False
-    notes: tuple[str, ...] = ()
-
-
-class Standing(Enum):
-    """Where a fan-out is."""
-
-    COMPLETE = "complete"  #: every instance completed: what requires it may begin
-    OPEN = "open"  #: something runs, waits or is yet to be scheduled
-    FAILED = "failed"  #: nothing more will run, and an instance failed for good
-
-
 @dataclass
 class Planning:
     """The making of one response.
@@ -126,11 +66,13 @@ class Planning:
         state: the execution, folded up to this decision.
         flow: what the flow declares.
         allowance: schedules that the pace allows now; None for any number.
+        extra: goes over the context of every fan-out that is frozen now.
     """
 
     state: RunState
     flow: FlowDescription
     allowance: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
     _batch: Batch = field(default_factory=Batch)
     _fresh: dict[FanOutKey, FanOut] = field(default_factory=dict)
     _judged: dict[FanOutKey, Judged] = field(default_factory=dict)
@@ -224,7 +166,8 @@ class Planning:
         key = (activity.name, schedule_id)
         fan_out = self.known(*key)
         if fan_out is None:
-            fan_out = yield from self._freeze(activity, schedule_id, extra or {}, fans_out)
+            added = {**self.extra, **(extra or {})}
+            fan_out = yield from self._freeze(activity, schedule_id, added, fans_out)
         if fan_out is None:
             return Standing.OPEN
         judged = self._judged.get(key) or Judged()
@@ -263,21 +206,21 @@ class Planning:
         if fans_out:
             context = {**self.state.context_at(at), **extra}
             lists = yield NeedFreeze(activity, schedule_id, context)
-        legacy = bool(self.state.loose.get(activity.type_name))
-        manifest = Manifest(
-            activity.name, activity.type_name, lists, at, schedule_id, extra, legacy_ids=legacy
-        )
+        manifest = Manifest(activity.name, activity.type_name, lists, at, schedule_id, extra)
+        earlier = self.state.loose.get(activity.type_name, {})
+        if earlier:
+            manifest = _with_ids_of(manifest, earlier)
         self._check_size(manifest)
         markers = [make.record_marker(MARKER, details) for details in encode(manifest)]
         if not self._batch.add(*markers):
             self._more = True
             return None
         self._notes.append(f"froze {manifest.activity}: {manifest.count:,} instances")
-        if legacy:
-            # The adoption of what 1.1.1 scheduled is the fold's work, once the marker is there.
-            self._more = True
         fan_out = self._fresh[activity.name, schedule_id] = FanOut(manifest)
-        return None if legacy else fan_out
+        # As the fold will do once the marker is there, but on copies: nothing here changes a state.
+        if fan_out.adopt({name: replace(one) for name, one in earlier.items()}):
+            self._judged[activity.name, schedule_id] = judge(fan_out, activity, self.state.now_s)
+        return fan_out
 
     def _check_size(self, manifest: Manifest) -> None:
         left = self._left()
@@ -364,6 +307,11 @@ class Planning:
         return self._plan(hold_s(self.state, self.flow.decision_timeout_s) if held else 0.0)
 
     @property
+    def decisions(self) -> list[Decision]:
+        """What has been planned so far."""
+        return self._batch.decisions
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing runs, nothing was scheduled now and no later moment is waited for."""
         return not (self.state.open or self._scheduled or self._more or self._due_s)
@@ -374,7 +322,8 @@ class Planning:
         for key, judged in self._judged.items():
             activity = self.flow.activity(key[0])
             if judged.final and activity is not None:
-                found.append(Failed(self.state.fan_outs[key], activity, judged.final))
+                fan_out = self.state.fan_outs.get(key) or self._fresh[key]
+                found.append(Failed(fan_out, activity, judged.final))
         return found
 
     def fail(self, error: DecisionError) -> Plan:
@@ -437,27 +386,6 @@ class Planning:
         return progress_text(counts)
 
 
-PROGRESS_COUNTS = ("n", "done", "failed", "running", "open", "retries")
-
-
-def progress_text(counts: Mapping[str, Mapping[str, int]]) -> str:
-    """Return the `executionContext` that tells `counts`; the last ones go where it is too long."""
-    kept = dict(counts)
-    while True:
-        text = json.dumps({"garcon": 1, "activities": kept}, separators=(",", ":"))
-        if len(text) <= DETAILS_MAX:
-            return text
-        kept = dict(list(kept.items())[: len(kept) // 2])
-
-
-def control_text(manifest: Manifest, index: int, attempt: int) -> str:
-    """Return what a schedule carries so that the fold knows its place without the id."""
-    control: Item = {"garcon": 1, "of": manifest.activity}
-    if manifest.schedule_id:
-        control["id"] = manifest.schedule_id
-    return json.dumps({**control, "n": index, "attempt": attempt}, separators=(",", ":"))
-
-
 def plan_declared(planning: Planning) -> Generator[Need, Any, Plan]:
     """Plan a flow whose activities say what they require.
 
@@ -478,6 +406,16 @@ def plan_declared(planning: Planning) -> Generator[Need, Any, Plan]:
     if planning.is_idle and (failures := planning.failures()):
         error = DecisionError(*failure_text(failures))
     return planning.finish(len(complete) == len(order), error)
+
+
+def _with_ids_of(manifest: Manifest, earlier: Mapping[str, Instance]) -> Manifest:
+    """Return the manifest with the kind of ids that what was scheduled without one has."""
+    legacy = replace(manifest, legacy_ids=True)
+    return legacy if _known_ids(legacy, earlier) > _known_ids(manifest, earlier) else manifest
+
+
+def _known_ids(manifest: Manifest, earlier: Mapping[str, Instance]) -> int:
+    return sum(manifest.activity_id(index) in earlier for index in range(manifest.count))
 
 
 @lru_cache(maxsize=16)
@@ -503,16 +441,3 @@ def _sorted(flow: FlowDescription) -> Iterator[ActivityDescription]:
         yield from ready
         placed.update(activity.name for activity in ready)
         rest = [activity for activity in rest if activity.name not in placed]
-
-
-_MENDS = {
-    "ACTIVITY_TYPE_DOES_NOT_EXIST": "it is not registered: start the pool, which registers it",
-    "ACTIVITY_TYPE_DEPRECATED": "its type is deprecated: raise the flow's version",
-    "ACTIVITY_ID_ALREADY_IN_USE": "an open activity has its id: give each schedule its own id",
-    "OPERATION_NOT_PERMITTED": "the credentials do not allow it: extend the IAM policy",
-}
-
-
-def refusal_text(subject: str, cause: str) -> str:
-    """Return why a run fails whose decision SWF refused for good."""
-    return f"SWF refused {subject}: {cause}; {_MENDS.get(cause, 'see the SWF Developer Guide')}"

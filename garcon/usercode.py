@@ -16,7 +16,7 @@ from garcon.errors import DecisionError, GeneratorError
 from garcon.instance import ActivityInstance
 from garcon.manifest import Item, Manifest, collect, distinct
 from garcon.outcome import DETAILS_MAX, cut
-from garcon.planner import Prepared
+from garcon.plan import Prepared
 
 if TYPE_CHECKING:
     from garcon.activity import Activity
@@ -90,7 +90,7 @@ def prepare(
     instance = ActivityInstance(activity, fresh(manifest.local_context(index)), context)
     try:
         return Prepared(
-            input=_input_text(instance.create_execution_input()),
+            input=input_text(instance.create_execution_input()),
             start_to_close=str(instance.timeout),
             schedule_to_start=str(instance.schedule_to_start),
             schedule_to_close=str(instance.schedule_to_close),
@@ -105,7 +105,13 @@ def prepare(
         ) from None
 
 
-def _input_text(data: Mapping[str, Any]) -> str:
+def input_text(data: Mapping[str, Any]) -> str:
+    """Return an instance's input as the JSON text that SWF keeps.
+
+    Raises:
+        DecisionError: it is longer than SWF takes.
+        TypeError: it holds what JSON lacks; for NaN and infinities a ValueError.
+    """
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     if len(text) > DETAILS_MAX:
         raise DecisionError(

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from garcon import activity, runner
-from garcon.description import ActivityDescription, FlowDescription
+from garcon.flow import describe
 from garcon.flowdecider import FlowDecider
 
 
@@ -28,24 +28,6 @@ def flow_of(*, decider: Any = None, **declared: dict[str, Any]) -> SimpleNamespa
     if decider is not None:
         flow.decider = decider
     return flow
-
-
-def describe(flow: SimpleNamespace) -> FlowDescription:
-    """Return the description of a flow that `flow_of` made."""
-    found = [one for one in vars(flow).values() if isinstance(one, activity.Activity)]
-    activities = tuple(
-        ActivityDescription(
-            name=one.short_name,
-            type_name=one.name,
-            version=one.version,
-            task_list=one.task_list or one.name,
-            requires=tuple(required.short_name for required in one.requires),
-            generators=len(one.generators),
-            retry=one.retry,
-        )
-        for one in found
-    )
-    return FlowDescription("domain", "flow", "1.0", activities, hasattr(flow, "decider"))
 
 
 def decider_of(flow: SimpleNamespace) -> FlowDecider:

@@ -1,0 +1,70 @@
+"""A folded state out of what the documented decider functions are given.
+
+They take states of activities and a context. Where those come from the fold, the fold is used as it
+is; plain dicts, such as a test or an old subclass makes, become a fold that knows only them. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from garcon.event import ActivityStates
+from garcon.fanout import Instance, Phase
+from garcon.history import RunState
+from garcon.instance import (
+    ACTIVITY_COMPLETED,
+    ACTIVITY_FAILED,
+    ACTIVITY_SCHEDULED,
+    ActivityState,
+)
+from garcon.manifest import Item
+
+#: Distinguishes a key that is missing from one that holds None.
+_MISSING = object()
+
+
+def state_from(
+    states: Mapping[str, Mapping[str, ActivityState]], context: Mapping[str, Any]
+) -> tuple[RunState, Item]:
+    """Return the folded state, and what `context` has beyond it.
+
+    Args:
+        states: what `activity_states_from_events` returned, or plain dicts of the same form.
+        context: the execution's context as the caller wants it seen.
+    """
+    if isinstance(states, ActivityStates):
+        known = states.run.context_at(states.run.last_event_id)
+        return states.run, {
+            key: value for key, value in context.items() if known.get(key, _MISSING) != value
+        }
+    return _plain(states, context), {}
+
+
+def _plain(
+    states: Mapping[str, Mapping[str, ActivityState]], context: Mapping[str, Any]
+) -> RunState:
+    run = RunState(
+        str(context.get("execution.domain", "")),
+        str(context.get("execution.workflow_id", "")),
+        str(context.get("execution.run_id", "")),
+    )
+    run.start.input = json.dumps(dict(context))
+    for type_name, known in states.items():
+        found = {activity_id: _instance(type_name, state) for activity_id, state in known.items()}
+        run.loose[type_name] = found
+        run.open += sum(one.phase.is_open for one in found.values())
+    return run
+
+
+def _instance(type_name: str, state: ActivityState) -> Instance:
+    phases = {ACTIVITY_COMPLETED: Phase.COMPLETED, ACTIVITY_FAILED: Phase.FAILED}
+    last = state.get_last_state()
+    instance = Instance(state.activity_id, type_name, -1)
+    instance.phase = phases.get(last, Phase.SCHEDULED) if last is not None else Phase.SCHEDULED
+    instance.attempts = max(1, state.states.count(ACTIVITY_SCHEDULED))
+    instance.failures = state.states.count(ACTIVITY_FAILED)
+    if instance.phase is Phase.COMPLETED:
+        instance.result = json.dumps(state.result)
+    return instance

@@ -1,0 +1,156 @@
+"""Kept states: what fits is continued, a gap is read newest first and no further than needed."""
+
+from __future__ import annotations
+
+import pytest
+
+from garcon.history import HistoryGap
+from garcon.kept import KeptStates, older_events
+from tests.unit.deciding import decider_of, flow_of, numbers
+from tests.unit.swf_histories import Swf, decide
+
+
+class Pages:
+    """The older pages of a run, counting how many are read."""
+
+    def __init__(self, swf, size=10):
+        self.swf, self.size, self.read = swf, size, 0
+
+    def __call__(self):
+        for page in self.swf.older(self.size):
+            self.read += 1
+            yield page
+
+
+def run_of(decisions, decider=None):
+    """Return a run that has been decided so many times, with the next task pending."""
+    swf = Swf()
+    decider = decider or decider_of(flow_of(many={"generators": [numbers(300)]}))
+    for _ in range(decisions):
+        decide(swf, decider)
+        swf.advance(0)
+        swf.complete(swf.start(1)[0])
+    return swf
+
+
+def test_first_task_needs_no_older_pages():
+    """It brings the whole history."""
+    swf = Swf()
+    pages = Pages(swf)
+
+    state = KeptStates().folded(swf.poll(), pages)
+
+    assert (3, 0) == (state.last_event_id, pages.read)
+
+
+def test_a_state_that_fits_is_continued_without_reading():
+    """Polls bring what is new since the last decision started."""
+    kept = KeptStates()
+    swf = Swf()
+    pages = Pages(swf)
+    flow = decider_of(flow_of(many={"generators": [numbers(300)]}))
+    for _ in range(5):
+        task = swf.poll()
+        kept.folded(task, pages)
+        swf.respond(flow.decide(task, pages).decisions)
+        swf.advance(0)
+        swf.complete(swf.start(1)[0])
+
+    state = kept.folded(swf.poll(), pages)
+
+    assert (len(swf.events), 0) == (state.last_event_id, pages.read)
+
+
+def test_a_cold_start_reads_down_to_the_first_event():
+    """Nothing is kept: the whole history comes, newest first."""
+    swf = run_of(4)
+    pages = Pages(swf)
+
+    state = KeptStates().folded(swf.poll(), pages)
+
+    assert len(swf.events) == state.last_event_id
+    assert pages.read == -(-len(swf.events) // 10)
+
+
+def test_a_gap_is_read_no_further_than_the_kept_state():
+    """Another decider had the run for a while: only its part is read."""
+    kept = KeptStates()
+    swf = Swf()
+    decider = decider_of(flow_of(many={"generators": [numbers(300)]}))
+    for _ in range(3):
+        decide(swf, decider)
+        swf.advance(0)
+        swf.complete(swf.start(1)[0])
+    task = swf.poll()
+    state = kept.folded(task, Pages(swf))
+    had = state.last_event_id
+    swf.respond(decider.decide(task, swf.older).decisions)
+    for _ in range(4):
+        swf.complete(swf.start(1)[0])
+        decide(swf, decider)
+    swf.complete(swf.start(1)[0])
+    task = swf.poll()
+    pages = Pages(swf)
+
+    assert task.events[0]["eventId"] > had + 1
+    assert state is kept.folded(task, pages)
+    assert pages.read <= (len(swf.events) - had) // 10 + 1
+
+
+def test_the_same_task_again_is_decided_again():
+    """A poll that is repeated gives the same task; nothing is folded twice."""
+    swf = run_of(2)
+    kept = KeptStates()
+    task = swf.poll()
+    once = kept.folded(task, swf.older).last_event_id
+
+    assert once == kept.folded(task, swf.older).last_event_id
+
+
+def test_a_state_ahead_of_its_task_is_built_anew():
+    """An older task of the run must not be decided on what came after it."""
+    swf = run_of(2)
+    kept = KeptStates()
+    early = swf.poll()
+    swf.time_out_decision()
+    kept.folded(swf.poll(), swf.older)
+
+    assert early.started_event_id == kept.folded(early, swf.older).last_event_id
+
+
+def test_missing_events_are_never_decided_on():
+    """The history is eventually consistent; a part of it decides nothing."""
+    swf = run_of(3)
+    task = swf.poll()
+
+    with pytest.raises(HistoryGap):
+        KeptStates().folded(task, lambda: iter([swf.events[20:2:-1]]))
+    with pytest.raises(HistoryGap):
+        older_events([[{"eventId": 5}, {"eventId": 3}]], 1, 5)
+    with pytest.raises(HistoryGap):
+        KeptStates().folded(task, lambda: iter(()))
+
+
+def test_states_are_bounded_in_number():
+    """The run that was decided longest ago goes first."""
+    kept = KeptStates(max_runs=2)
+    tasks = []
+    for number in range(3):
+        task = Swf().poll()
+        tasks.append(type(task)(**{**task.__dict__, "run_id": str(number)}))
+        kept.folded(tasks[-1], iter)
+
+    assert 2 == len(kept)
+
+
+def test_states_are_bounded_in_bytes_but_the_last_one_stays():
+    """A run above the bound alone is kept until the next one comes."""
+    kept = KeptStates(max_bytes=1)
+    swf = run_of(2)
+    task = swf.poll()
+    kept.folded(task, swf.older)
+    other = run_of(2)
+    second = other.poll()
+    kept.folded(type(second)(**{**second.__dict__, "run_id": "other"}), other.older)
+
+    assert 1 == len(kept)
