@@ -77,7 +77,7 @@ def _how_to_name(module_name: str, attribute: str) -> str:
         dotted = ".".join(as_path.with_suffix("").parts).strip("./")
         meant = f"{dotted}:{attribute}" if attribute else dotted
         return f"a flow is named like a module, not like a file: {meant}"
-    return "is no name of a module, such as flows.metrics or flows.coffee:workflow"
+    return "this is no name of a module, such as flows.metrics or flows.coffee:workflow"
 
 
 def _import(name: str, module_name: str) -> Any:
@@ -287,7 +287,7 @@ def _circle_from(start: str, requires: Mapping[str, list[str]], done: set[str]) 
 
 def describe(flow: Any) -> FlowDescription:
     """Return the names and numbers of a flow that `check_flow` found good."""
-    endpoint, region = _client_of(flow)
+    endpoint, region = _place_of(client_of(flow))
     return FlowDescription(
         domain=domain_of(flow) or "",
         name=name_of(flow) or "",
@@ -325,16 +325,21 @@ def _times(activity: Activity) -> tuple[int, int]:
     return instance.heartbeat_timeout, instance.timeout
 
 
-def _client_of(flow: Any) -> tuple[str | None, str | None]:
-    """Return endpoint and region of the boto3 client that a flow of garcon 1.x brings."""
+def client_of(flow: Any) -> Any:
+    """Return the boto3 client that a flow of garcon 1.x brings, itself or for its activities.
+
+    None where it brings none; none is made.
+    """
     found = [
         getattr(flow, "client", None),
         *(one._client for one in find_workflow_activities(flow)),
     ]
-    meta = next((one.meta for one in found if hasattr(one, "meta")), None)
-    endpoint = getattr(meta, "endpoint_url", None)
-    region = getattr(meta, "region_name", None)
-    return (
-        endpoint if isinstance(endpoint, str) else None,
-        region if isinstance(region, str) else None,
-    )
+    return next((one for one in found if one is not None), None)
+
+
+def _place_of(client: Any) -> tuple[str | None, str | None]:
+    """Return endpoint and region of a boto3 client, None for what it does not tell."""
+    meta = getattr(client, "meta", None)
+    told = (getattr(meta, "endpoint_url", None), getattr(meta, "region_name", None))
+    endpoint, region = (one if isinstance(one, str) else None for one in told)
+    return endpoint, region

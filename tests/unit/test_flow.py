@@ -82,8 +82,9 @@ def test_a_flow_is_a_module_or_an_object_in_one() -> None:
         ("nightly/metrics.py", ": a flow is named like a module, not like a file: nightly.metrics"),
         ("./nightly/metrics.py:workflow", ": a flow is named like a module, not like a file:"
          " nightly.metrics:workflow"),
-        ("night ly", ": is no name of a module, such as flows.metrics or flows.coffee:workflow"),
-        ("", ": is no name of a module, such as flows.metrics or flows.coffee:workflow"),
+        ("night ly", ": this is no name of a module, such as flows.metrics or"
+         " flows.coffee:workflow"),
+        ("", ": this is no name of a module, such as flows.metrics or flows.coffee:workflow"),
     ],
 )  # fmt: skip
 def test_a_flow_that_is_not_there_is_said_with_what_is_near(name: str, line: str) -> None:
@@ -317,7 +318,9 @@ def test_the_client_of_a_1x_flow_tells_its_engine() -> None:
         described = flow.describe(each)
         assert described.client_endpoint == "http://127.0.0.1:8700"
         assert described.client_region == "eu-west-1"
+        assert flow.client_of(each) is client
     assert flow.describe(a_flow(one=step())).client_endpoint is None
+    assert flow.client_of(a_flow(one=step())) is None
 
 
 def test_a_custom_decider_is_known() -> None:
