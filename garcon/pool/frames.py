@@ -17,6 +17,7 @@ import socket
 import struct
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -311,11 +312,10 @@ class FrameStream:
 
     async def wait_ended(self, deadline_s: float) -> bool:
         """Wait until all that the peer sent was received, or the stream closed; False if late."""
-        try:
-            await asyncio.wait_for(self._ended.wait(), deadline_s)
-        except asyncio.TimeoutError:
-            return False
-        return True
+        if not self._ended.is_set():
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), deadline_s)
+        return self._ended.is_set()
 
     def close(self) -> None:
         """Close at once; what the peer has not taken is dropped."""

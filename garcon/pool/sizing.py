@@ -3,7 +3,7 @@
 It starts small, doubles while every worker is busy, work waits, and CPU and memory have room, and
 gives back after a minute what that minute did not need. Flows that wait for others (I/O) keep the
 CPUs idle and so grow past their number. Law: between two changes lies at least `SETTLE_S`, and
-nothing that was in use within the last minute is taken away, so the size cannot flap.
+nothing that was in use within the last minute is taken away, so the size does not flap.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def start(bounds: Bounds, cpus: int, now_s: float) -> Sizing:
 
 def resize(sizing: Sizing, seen: Seen, bounds: Bounds, now_s: float) -> Sizing:
     """Return the size after what was seen at `now_s` (monotonic seconds)."""
-    sizing = replace(sizing, peak=max(sizing.peak, seen.busy + (1 if seen.work_waits else 0)))
+    sizing = replace(sizing, peak=max(sizing.peak, seen.busy))
     if now_s - sizing.changed_s < SETTLE_S:
         return sizing
     if _is_short_of_memory(seen):
@@ -107,7 +107,7 @@ def resize(sizing: Sizing, seen: Seen, bounds: Bounds, now_s: float) -> Sizing:
         more = min(sizing.workers, _room(seen))
         return _changed(sizing, _clamp(sizing.workers + more, bounds), now_s)
     if now_s - sizing.window_s >= IDLE_S:
-        kept = _clamp(min(sizing.workers, sizing.peak), bounds)
+        kept = _clamp(min(sizing.workers, _with_spare(sizing.peak)), bounds)
         shrunk = _changed(sizing, kept, now_s)
         return replace(shrunk, window_s=now_s, peak=seen.busy)
     return sizing
@@ -118,6 +118,11 @@ def _changed(sizing: Sizing, workers: int, now_s: float) -> Sizing:
         return sizing
     # A larger pool gets a whole minute to show that it is needed.
     return Sizing(workers, changed_s=now_s, window_s=now_s, peak=sizing.peak)
+
+
+def _with_spare(peak: int) -> int:
+    """Return what a peak needs: with idle ones, or the next minute would grow again."""
+    return peak + peak // 8 + 1 if peak else 0
 
 
 def _clamp(workers: int, bounds: Bounds) -> int:
