@@ -300,12 +300,14 @@ class DataPlane:
     async def _call(
         self, target: str, data: bytes, timeout_s: float, call_id: str, attempt: int
     ) -> bytes:
+        way = self._way
         try:
             return await self._send(target, data, timeout_s, call_id, attempt)
         except _NotSent:
             if self._revival is None:
                 raise
-            self._go_to(await self._revival.url())
+            if self._way is way:  # else another call has found the engine meanwhile
+                self._go_to(await self._revival.url())
         except ServiceError as error:
             if error.code not in EXPIRED:
                 raise

@@ -22,6 +22,12 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
+@pytest.fixture(scope="module")
+def process() -> client_module._Process:
+    """One boto3 session for the module: making one costs more than most of these tests."""
+    return client_module._Process()
+
+
 class Local:
     """A local engine's outside: its file, its lease, and how often it was started."""
 
@@ -50,9 +56,11 @@ class Local:
 
 
 @pytest.fixture
-def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Local]:
+def local(
+    tmp_path: Path, process: client_module._Process, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Local]:
     """A local engine whose starts are counted and not made."""
-    monkeypatch.setattr(client_module, "_PROCESS", client_module._Process())
+    monkeypatch.setattr(client_module, "_PROCESS", process)
     local = Local(tmp_path)
     for place in (module, client_module):
         monkeypatch.setattr(place, "ensure", local.ensure)
@@ -124,9 +132,10 @@ def test_engine_that_was_started_anew_at_its_port_is_believed(local: Local) -> N
 
 
 def test_local_engine_that_cannot_start_is_not_tried_at_every_call(
-    local: Local, caplog: pytest.LogCaptureFixture
+    local: Local, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The reason is logged and given to the callers; the next start is not tried at once."""
+    monkeypatch.setattr(module, "START_AGAIN_S", 600.0)
 
     async def scenario() -> None:
         async with ScriptedEngine() as engine:

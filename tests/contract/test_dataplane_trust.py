@@ -26,15 +26,21 @@ from garcon.pool.dataplane import DataPlane
 from tests.contract.scripted_engine import Reply, Request, ScriptedEngine
 
 
+@pytest.fixture(scope="module")
+def process() -> client_module._Process:
+    """One boto3 session for the module: making one costs more than most of these tests."""
+    return client_module._Process()
+
+
 @pytest.fixture(autouse=True)
-def _bare_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _bare_process(process: client_module._Process, monkeypatch: pytest.MonkeyPatch) -> None:
     """No proxies, no bundles, no session from another test."""
     for name in ("http_proxy", "https_proxy", "no_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(client_module, "_PROCESS", client_module._Process())
+    monkeypatch.setattr(client_module, "_PROCESS", process)
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
