@@ -89,9 +89,11 @@ class Display:
         self._shown = dict(counts)
 
     def closed(self, report: Report) -> None:
-        """Sum up an execution that closed."""
+        """Sum up an execution that closed; one that failed is told on stderr as well."""
         for line in summary_lines(report):
             self._write(self._out, line)
+        if report.status != "COMPLETED":
+            self.note(failure_line(report))
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -134,6 +136,8 @@ class JsonDisplay(Display):
             seconds=round(report.seconds, 3),
             activities=_plain(report.counts),
         )
+        if report.status != "COMPLETED":
+            self.note(failure_line(report))
 
     def _json(self, event: str, **fields: Any) -> None:
         self._write(self._out, json.dumps({"event": event, **fields}, ensure_ascii=False))
@@ -201,6 +205,12 @@ class TerminalDisplay(Display):
             f"{rate:.1f}/s" if rate else "",
             format_duration(left_s) if left_s is not None else "",
         ]
+
+
+def failure_line(report: Report) -> str:
+    """Return the one line that says why an execution did not complete."""
+    why = f": {report.ending.reason}" if report.ending.reason else ""
+    return f"garcon: execution {report.run.workflow_id} {report.status}{why}"
 
 
 def summary_lines(report: Report) -> list[str]:

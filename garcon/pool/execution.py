@@ -25,6 +25,7 @@ from garcon.progress import Counts, counts_from_context
 
 #: SWF lists executions with a delay (eventual consistency); a started one shows within this time.
 LOOKUP_S = 10.0
+LOOKUP_PAUSE_S = 0.5
 
 TAG_MAX = 256  # characters; SWF's limit for an execution's tag
 NAME_IN_ID_MAX = 200  # characters of the flow's name that a default workflow id keeps
@@ -124,14 +125,15 @@ class Executions:
             ServiceError: the engine refuses.
         """
         # What closed has to be read before the start: later it could be this very run.
-        earlier = self._earlier_status(workflow_id)
+        earlier = self._newest_closed(workflow_id)
         try:
             run_id = self._start(workflow_id, data, priority)
         except ClientError as error:
             if error.response["Error"]["Code"] != "WorkflowExecutionAlreadyStartedFault":
                 raise as_service_error(error) from error
-            return self._join(workflow_id, data)
-        return Started(Run(workflow_id, run_id), joined=False, earlier=earlier)
+            return self._join(workflow_id, data, earlier)
+        status = earlier["closeStatus"] if earlier else None
+        return Started(Run(workflow_id, run_id), joined=False, earlier=status)
 
     def look(self, run: Run) -> Look:
         """Return the state and the progress of `run`."""
@@ -173,8 +175,10 @@ class Executions:
         )
         return str(answer["runId"])
 
-    def _join(self, workflow_id: str, data: Mapping[str, Any]) -> Started:
-        run = self._find_open(workflow_id)
+    def _join(
+        self, workflow_id: str, data: Mapping[str, Any], earlier: Mapping[str, Any] | None
+    ) -> Started:
+        run = self._find_open(workflow_id, earlier)
         event = self._event(run, newest=False)
         text = event["workflowExecutionStartedEventAttributes"].get("input", "")
         if not _same_input(text, data):
@@ -184,26 +188,33 @@ class Executions:
             )
         return Started(run, joined=True)
 
-    def _find_open(self, workflow_id: str) -> Run:
+    def _find_open(self, workflow_id: str, earlier: Mapping[str, Any] | None) -> Run:
+        """Return the run that was open when the start was refused.
+
+        It may have closed meanwhile, by this very pool's deciders: then it is the newest closed
+        one, and another than `earlier`, which was the newest before the start.
+        """
+        before = earlier["execution"]["runId"] if earlier else None
         deadline = time.monotonic() + LOOKUP_S
         while True:
-            found = self._client.list_open_workflow_executions(
-                domain=self._flow.domain,
-                startTimeFilter={"oldestDate": datetime.fromtimestamp(0, timezone.utc)},
-                executionFilter={"workflowId": workflow_id},
-            )["executionInfos"]
-            if found:
-                return Run(workflow_id, found[0]["execution"]["runId"])
+            found = self._newest(self._client.list_open_workflow_executions, workflow_id)
+            if found is None:
+                found = self._newest_closed(workflow_id)
+            if found is not None and found["execution"]["runId"] != before:
+                return Run(workflow_id, found["execution"]["runId"])
             if time.monotonic() >= deadline:
                 raise EngineError(
                     f"execution {workflow_id!r} is open, says the engine, yet is not listed after "
                     f"{LOOKUP_S:.0f} s; run the command again"
                 )
-            time.sleep(0.5)
+            time.sleep(LOOKUP_PAUSE_S)
 
-    def _earlier_status(self, workflow_id: str) -> str | None:
+    def _newest_closed(self, workflow_id: str) -> Mapping[str, Any] | None:
+        return self._newest(self._client.list_closed_workflow_executions, workflow_id)
+
+    def _newest(self, listing: Callable[..., Any], workflow_id: str) -> Mapping[str, Any] | None:
         try:
-            found = self._client.list_closed_workflow_executions(
+            found = listing(
                 domain=self._flow.domain,
                 startTimeFilter={"oldestDate": datetime.fromtimestamp(0, timezone.utc)},
                 executionFilter={"workflowId": workflow_id},
@@ -211,7 +222,7 @@ class Executions:
             )["executionInfos"]
         except ClientError as error:
             raise as_service_error(error) from error
-        return str(found[0]["closeStatus"]) if found else None
+        return found[0] if found else None
 
     def _event(self, run: Run, *, newest: bool) -> dict[str, Any]:
         try:

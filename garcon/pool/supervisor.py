@@ -105,6 +105,7 @@ class Supervisor:
         finally:
             serving.cancel()
             await self._close()
+            self._ignore_signals()
         return self._verdict()
 
     async def _live(self) -> None:
@@ -334,15 +335,24 @@ class Supervisor:
             self._facts.put_nowait(StopAsked())
 
     def _install_signals(self) -> None:
+        """Have signals put facts into the queue.
+
+        Not by `loop.add_signal_handler`: closing the loop would give INT and TERM their deadly
+        meaning back while the last answers are being written.
+        """
         loop = asyncio.get_running_loop()
 
-        def on(number: signal.Signals, put: Callable[[], None]) -> None:
-            loop.add_signal_handler(number, put)
+        def on(number: signal.Signals, act: Callable[[], None]) -> None:
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(act))
 
         on(signal.SIGTERM, lambda: self._facts.put_nowait(StopAsked()))
         on(signal.SIGINT, lambda: self._facts.put_nowait(StopAsked()))
         on(signal.SIGHUP, lambda: self._facts.put_nowait(ReloadAsked()))
         on(signal.SIGUSR1, self._dump_stacks)
+
+    def _ignore_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_IGN)
 
     def _dump_stacks(self) -> None:
         for slot in self._pool.slots:
