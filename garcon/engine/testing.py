@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _START_S = 30.0
+_SKIP_S = 600.0
 
 
 class Engine:
@@ -60,9 +61,30 @@ class Engine:
             self._thread.join(_START_S)
             self._loop.close()
 
-    def call(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    def skip(self, seconds: float, *, now: bool = False) -> None:
+        """Let virtual time pass.
+
+        Each deadline on the way falls due at its own instant, and the clients settle before time
+        goes on.
+
+        Args:
+            seconds: How far.
+            now: Jump; everything on the way falls due at the end.
+        """
+        from garcon.engine.service.clock import VirtualClock
+        from garcon.engine.service.skipping import skip
+
+        server, clock = self._server, self._clock
+        if server is None or not isinstance(clock, VirtualClock):
+            raise RuntimeError("only a started engine with a virtual clock can skip")
+        self.call(
+            lambda: skip(server.kernel, clock, server.traffic, seconds, at_once=now),
+            timeout_s=_SKIP_S,
+        )
+
+    def call(self, work: Callable[[], Coroutine[Any, Any, T]], timeout_s: float = _START_S) -> T:
         """Run a coroutine function on the engine's loop and wait for its result."""
-        return asyncio.run_coroutine_threadsafe(work(), self._loop).result(_START_S)
+        return asyncio.run_coroutine_threadsafe(work(), self._loop).result(timeout_s)
 
 
 @contextlib.contextmanager

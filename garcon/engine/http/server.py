@@ -20,9 +20,10 @@ from aiohttp import web
 from garcon.engine.core import faults
 from garcon.engine.http import wire
 from garcon.engine.http.shapes import load_checks
-from garcon.engine.service.clock import Clock, SystemClock
+from garcon.engine.service.clock import Clock, SystemClock, VirtualClock
 from garcon.engine.service.kernel import Kernel
 from garcon.engine.service.operations import OPERATIONS
+from garcon.engine.service.skipping import Traffic, skip
 from garcon.engine.service.tasks import Call
 from garcon.engine.service.world import World
 from garcon.engine.store.database import Database
@@ -69,7 +70,7 @@ class EngineServer:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
         self.url = ""
-        self.busy = 0
+        self.traffic = Traffic()
         self.last_request_s = time.monotonic()
         self._checks = load_checks()
         self._database = Database(settings.db, full_sync=settings.full_sync)
@@ -80,6 +81,7 @@ class EngineServer:
             self._headers["X-Garcon-Nonce"] = nonce
         self._request_head = secrets.token_hex(10)
         self._requests = 0
+        self._own = {wire.RELEASE_POLLS: self._release_polls, wire.SKIP: self._skip}
         self._web: web.Server | None = None
         self._listener: asyncio.Server | None = None
 
@@ -95,7 +97,7 @@ class EngineServer:
         self._listener = await self._listen(self._web)
         host, port = self._listener.sockets[0].getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        self.kernel.begin()
+        self.kernel.look()
         return self.url
 
     async def _listen(self, server: Any) -> asyncio.Server:
@@ -110,7 +112,7 @@ class EngineServer:
 
     def idle_s(self) -> float:
         """Seconds since the last request ended; 0 while one waits."""
-        return 0.0 if self.busy else time.monotonic() - self.last_request_s
+        return 0.0 if self.traffic.running else time.monotonic() - self.last_request_s
 
     async def stop(self) -> None:
         """Answer the waiting polls, finish what is begun, close the file."""
@@ -118,6 +120,7 @@ class EngineServer:
             self._listener.close()
         self.kernel.stop()
         if self._web is not None:
+            self._web.pre_shutdown()
             await self._web.shutdown(timeout=2.0)
         await self.kernel.finish()
         self._database.close()
@@ -125,7 +128,11 @@ class EngineServer:
     # -- requests -----------------------------------------------------------------------------
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        self.busy += 1
+        traffic = self.traffic
+        own = request.headers.get("X-Amz-Target") == wire.SKIP
+        if not own:
+            traffic.arrived += 1
+            traffic.running += 1
         try:
             return self._respond(200, wire.encode_answer(await self._answer(request)))
         except faults.Fault as fault:
@@ -136,7 +143,8 @@ class EngineServer:
             logger.exception("a request could not be answered")
             return self._respond(500, wire.encode_fault(faults.internal()))
         finally:
-            self.busy -= 1
+            if not own:
+                traffic.running -= 1
             self.last_request_s = time.monotonic()
 
     async def _answer(self, request: web.BaseRequest) -> Any:
@@ -148,8 +156,9 @@ class EngineServer:
             raise faults.serialization("Request body is larger than 1 MB") from None
         if request.method != "POST":
             raise faults.unknown_operation(f"{request.method} {request.path}")
-        if target == wire.RELEASE_POLLS:
-            return self._release_polls(wire.parse_body(body))
+        own = self._own.get(target or "")
+        if own is not None:
+            return await own(wire.parse_body(body))
         name = wire.operation_name(target)
         check = self._checks.get(name)
         if check is None:
@@ -158,11 +167,22 @@ class EngineServer:
         call = Call(headers.get("amz-sdk-invocation-id"), _alive(request))
         return await OPERATIONS[name](self.kernel, given, call)
 
-    def _release_polls(self, body: Any) -> dict[str, int]:
+    async def _release_polls(self, body: Any) -> dict[str, int]:
         identity = body.get("identity") if isinstance(body, dict) else None
         if not isinstance(identity, str):
             raise faults.serialization("ReleasePolls needs an identity")
         return {"released": self.kernel.release_polls(identity)}
+
+    async def _skip(self, body: Any) -> None:
+        seconds = body.get("seconds") if isinstance(body, dict) else None
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise faults.serialization("Skip needs seconds")
+        if not 0 <= seconds <= 1e10:
+            raise faults.serialization("Skip needs seconds")
+        if not isinstance(self.clock, VirtualClock):
+            raise faults.validation("This engine runs on the machine's clock")
+        at_once = body.get("now") is True
+        await skip(self.kernel, self.clock, self.traffic, seconds, at_once=at_once)
 
     def _respond(self, status: int, body: bytes) -> web.Response:
         self._requests += 1

@@ -59,8 +59,8 @@ class Kernel:
         self._checkpoint: asyncio.Future[None] | None = None
         self._stopping = False
 
-    def begin(self) -> None:
-        """Look at the deadlines for the first time."""
+    def look(self) -> None:
+        """Look at deadlines and lists in the next turn."""
         self._ask_turn()
 
     def stop(self) -> None:
