@@ -19,6 +19,11 @@ DECISION_TIMEOUT_S = 30
 HEARTBEAT_S = 60
 START_TO_CLOSE_S = 600
 
+#: How further attempts are put off: none for the first, twice as long each time, an hour at most.
+RETRY_DELAY_S = 0.0
+RETRY_BACKOFF = 2.0
+RETRY_MAX_DELAY_S = 3600.0
+
 #: How often an instance may lose its worker before it counts as killing workers.
 LOST_RETRY = 3
 
@@ -40,6 +45,15 @@ class ActivityDescription:
         heartbeat_s: seconds within which SWF wants to hear of a task, as the flow declares it;
             a task list that depends on the context may ask for another value.
         start_to_close_s: seconds one attempt may take, likewise.
+        retry_delay_s: seconds from a failure until the next attempt; 0 for at once.
+        retry_backoff: by how much the delay grows with each failure.
+        retry_max_delay_s: the longest delay, seconds.
+        no_retry: names of error classes, or of bases of them, that get no further attempt.
+        fail_fast: whether one failed instance stops the execution.
+        max_failures: failed instances above which the execution stops, a number or a share of the
+            whole manifest such as `5%`; None lets all others run to their end.
+        max_open: instances that may be scheduled or running at once in an execution.
+        rate_per_s: instances that may be scheduled a second in an execution.
     """
 
     name: str
@@ -53,6 +67,20 @@ class ActivityDescription:
     lost_retry: int = LOST_RETRY
     heartbeat_s: int = HEARTBEAT_S
     start_to_close_s: int = START_TO_CLOSE_S
+    retry_delay_s: float = RETRY_DELAY_S
+    retry_backoff: float = RETRY_BACKOFF
+    retry_max_delay_s: float = RETRY_MAX_DELAY_S
+    no_retry: tuple[str, ...] = ()
+    fail_fast: bool = False
+    max_failures: int | str | None = None
+    max_open: int | None = None
+    rate_per_s: float | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ActivityDescription:
+        """Return the description that `dataclasses.asdict` wrote as `data`."""
+        lists = {name: tuple(data.get(name, ())) for name in ("requires", "no_retry")}
+        return cls(**{**data, **lists})
 
 
 @dataclass(frozen=True)
@@ -97,8 +125,5 @@ class FlowDescription:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> FlowDescription:
         """Return the description that `to_json` wrote as `data`."""
-        activities = tuple(
-            ActivityDescription(**{**one, "requires": tuple(one["requires"])})
-            for one in data["activities"]
-        )
+        activities = tuple(ActivityDescription.from_json(one) for one in data["activities"])
         return cls(**{**data, "activities": activities})

@@ -34,6 +34,9 @@ PASSING_CAUSES = frozenset({"OPEN_ACTIVITIES_LIMIT_EXCEEDED", "ACTIVITY_CREATION
 #: Decisions over which a run's own rate is measured.
 RATE_DECISIONS = 8
 
+#: Moments of scheduling that are kept for an activity's rate.
+MOMENTS_KEPT = 64
+
 #: Contexts of fan-outs that stay merged in memory; others are merged again from the results.
 CONTEXTS_KEPT = 32
 
@@ -121,6 +124,7 @@ class RunState:
         fatal: a refusal that waiting does not mend.
         fault: why a recorded manifest cannot be used.
         tasks: open activities by SWF's id, with the fan-out that they belong to.
+        scheduled_at: for each activity, when how many were scheduled last, epoch seconds.
         weight: rough bytes that this state holds.
     """
 
@@ -149,6 +153,7 @@ class RunState:
     fatal: Refusal | None = None
     fault: str | None = None
     tasks: dict[str, tuple[Instance, FanOut | None]] = field(default_factory=dict)
+    scheduled_at: dict[str, deque[tuple[float, int]]] = field(default_factory=dict)
     weight: int = 0
     _parts: Parts = field(default_factory=Parts, compare=False, repr=False)
     _by_event: dict[int, str] = field(default_factory=dict)
@@ -255,12 +260,13 @@ class RunState:
         # A sticky list's SCHEDULE_TO_START says nothing about a decider: nobody had the task.
         self.deaths += found.get("timeoutType") == "START_TO_CLOSE"
 
-    def _on_scheduled(self, event_id: int, _: float, found: Attributes) -> None:
+    def _on_scheduled(self, event_id: int, at_s: float, found: Attributes) -> None:
         activity_id, type_name = found["activityId"], found["activityType"]["name"]
         control = _control(found.get("control"))
         fan_out = self.fan_outs.get((control["of"], control["id"])) if control else None
         if fan_out is not None and control is not None:
             instance = fan_out.schedule(control["n"], activity_id, event_id)
+            self._count_scheduled(control["of"], at_s)
         else:
             known = self.loose.setdefault(type_name, {})
             instance = known.setdefault(activity_id, Instance(activity_id, type_name, -1))
@@ -271,6 +277,13 @@ class RunState:
         self.weight += INSTANCE_BYTES if instance.attempts == 1 else 0
         if found["decisionTaskCompletedEventId"] != self._refused_by:
             self.refusals = 0
+
+    def _count_scheduled(self, activity: str, at_s: float) -> None:
+        moments = self.scheduled_at.setdefault(activity, deque(maxlen=MOMENTS_KEPT))
+        if moments and moments[-1][0] == at_s:
+            moments[-1] = (at_s, moments[-1][1] + 1)
+        else:
+            moments.append((at_s, 1))
 
     def _on_schedule_failed(self, _: int, at_s: float, found: Attributes) -> None:
         cause, decided = found["cause"], found["decisionTaskCompletedEventId"]

@@ -10,7 +10,7 @@ retry or the end of a wait); of each a run has one at most.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import chain
@@ -25,7 +25,15 @@ from garcon.fanout import FanOut, Instance
 from garcon.history import FanOutKey, RunState
 from garcon.manifest import MARKER, Item, Manifest, encode
 from garcon.outcome import DETAILS_MAX, REASON_MAX, cut
-from garcon.pacing import hold_s, open_limit, refused_until_s
+from garcon.pacing import (
+    LOOK_S,
+    OPEN_MAX,
+    hold_s,
+    open_limit,
+    rate_room,
+    refused_until_s,
+    should_look,
+)
 from garcon.plan import (
     PROGRESS_COUNTS,
     Need,
@@ -38,7 +46,7 @@ from garcon.plan import (
     progress_text,
     refusal_text,
 )
-from garcon.verdict import Failed, Judged, failure_text, judge
+from garcon.verdict import Failed, Judged, failure_text, failures_allowed, judge
 
 #: No run passes this many events by garcon's doing; SWF ends one at 25,000.
 EVENTS_MAX = 20_000
@@ -78,6 +86,8 @@ class Planning:
     _judged: dict[FanOutKey, Judged] = field(default_factory=dict)
     _room: int = 0
     _scheduled: int = 0
+    _open: dict[str, int] = field(default_factory=dict)
+    _scheduled_of: dict[str, int] = field(default_factory=dict)
     _more: bool = False
     _due_s: list[float] = field(default_factory=list)
     _notes: list[str] = field(default_factory=list)
@@ -86,7 +96,8 @@ class Planning:
         for key, fan_out in self.state.fan_outs.items():
             activity = self.flow.activity(key[0])
             if activity is not None:
-                self._judged[key] = judge(fan_out, activity, self.state.now_s)
+                judged = self._judged[key] = judge(fan_out, activity, self.state.now_s)
+                self._open[key[0]] = self._open.get(key[0], 0) + fan_out.open + len(judged.later)
         later = [due_s for judged in self._judged.values() for due_s in judged.later.values()]
         self._due_s += later
         # What waits for its retry holds its place in the window: it was open and will be again.
@@ -103,11 +114,21 @@ class Planning:
             DecisionError: the execution cannot go on.
         """
         if self.state.cancel_requested_s is not None:
-            return self._cancel(self.state.cancel_requested_s)
+            return self._wind_down(self.state.cancel_requested_s, self._canceled)
         self._check_state()
         self._check_input()
         self._check_lost_activities()
-        return None
+        stopped_s = self._stopped_s()
+        return None if stopped_s is None else self._wind_down(stopped_s, self._stopped)
+
+    def _stopped_s(self) -> float | None:
+        """Return when more instances had failed than an activity allows, None if none had."""
+        moments = []
+        for failed in self._own_failures():
+            allowed = failures_allowed(failed.activity, failed.fan_out.manifest.count)
+            if allowed is not None and len(failed.instances) > allowed:
+                moments.append(sorted(one.ended_s for one in failed.instances)[allowed])
+        return min(moments, default=None)
 
     def _check_state(self) -> None:
         state = self.state
@@ -242,21 +263,39 @@ class Planning:
         self, activity: ActivityDescription, fan_out: FanOut, judged: Judged
     ) -> Generator[Need, Any, None]:
         manifest = fan_out.manifest
+        room, more_after_s = self._activity_room(activity)
         context: Mapping[str, Any] | None = None
         for index in chain(judged.due, fan_out.next_unscheduled()):
-            if self._more or not self._may_schedule():
+            if room <= 0 and more_after_s is not None:
+                self._due_s.append(self.state.now_s + more_after_s)
+            if self._more or room <= 0 or not self._may_schedule():
                 return
             if context is None:
                 context = self._context_of(manifest)
             prepared = yield NeedInput(activity, manifest, index, context)
             instance = fan_out.instances.get(index)
             attempt = instance.attempts + 1 if instance else 1
-            if not self._batch.add(
-                self._schedule_decision(activity, manifest, index, attempt, prepared)
-            ):
+            decision = self._schedule_decision(activity, manifest, index, attempt, prepared)
+            if not self._batch.add(decision):
                 self._more = True
                 return
+            room -= 1
             self._scheduled += 1
+            self._scheduled_of[activity.name] = self._scheduled_of.get(activity.name, 0) + 1
+
+    def _activity_room(self, activity: ActivityDescription) -> tuple[int, float | None]:
+        """Return how many instances the activity's own limits let through now.
+
+        And after how many seconds its rate lets more through, None where that is not the limit.
+        """
+        room, scheduled = OPEN_MAX, self._scheduled_of.get(activity.name, 0)
+        if activity.max_open is not None:
+            room = activity.max_open - self._open.get(activity.name, 0) - scheduled
+        if activity.rate_per_s is None:
+            return room, None
+        moments = self.state.scheduled_at.get(activity.name, ())
+        allowed = rate_room(moments, activity.rate_per_s, self.state.now_s) - scheduled
+        return (room, None) if room <= allowed else (allowed, 1.0 / min(1.0, activity.rate_per_s))
 
     def _context_of(self, manifest: Manifest) -> Mapping[str, Any]:
         context = self.state.context_at(manifest.context_event_id)
@@ -264,6 +303,8 @@ class Planning:
 
     def _may_schedule(self) -> bool:
         if self._scheduled >= self._room:
+            if self._scheduled and should_look(self.state):
+                self._due_s.append(self.state.now_s + LOOK_S)
             return False
         if self.allowance is not None and self._scheduled >= self.allowance:
             self._due_s.append(self.state.now_s + ALLOWANCE_WAIT_S)
@@ -303,8 +344,9 @@ class Planning:
         if error is not None and self.is_idle:
             return self.fail(error)
         self._set_timers()
-        held = not (self._more or self._fresh)
-        return self._plan(hold_s(self.state, self.flow.decision_timeout_s) if held else 0.0)
+        if self._more or self._fresh:
+            return self._plan()
+        return self._plan(hold_s(self.state, self._scheduled, self.flow.decision_timeout_s))
 
     @property
     def decisions(self) -> list[Decision]:
@@ -326,6 +368,15 @@ class Planning:
                 found.append(Failed(fan_out, activity, judged.final))
         return found
 
+    def _own_failures(self) -> list[Failed]:
+        """Return what has failed but for instances that ended because they were asked to."""
+        found = []
+        for failed in self.failures():
+            own = [one for one in failed.instances if not one.cancel_requested]
+            if own:
+                found.append(replace(failed, instances=own))
+        return found
+
     def fail(self, error: DecisionError) -> Plan:
         """Return the plan that fails the execution with the text of `error`, and does no more."""
         text = str(error)
@@ -339,10 +390,11 @@ class Planning:
         self._notes.append(note)
         return self._plan(closes=True)
 
-    def _cancel(self, requested_s: float) -> Plan:
-        until_s = requested_s + CANCEL_GRACE_S
+    def _wind_down(self, since_s: float, close: Callable[[], Plan]) -> Plan:
+        """Ask what runs to stop; close once nothing runs, or the grace since `since_s` is over."""
+        until_s = since_s + CANCEL_GRACE_S
         if not self.state.tasks or self.state.now_s >= until_s:
-            return self._close(make.cancel_execution(), "canceled")
+            return close()
         self._due_s = [until_s]
         for instance, _ in self.state.tasks.values():
             if instance.cancel_requested:
@@ -352,6 +404,14 @@ class Planning:
                 break
         self._set_timers()
         return self._plan()
+
+    def _canceled(self) -> Plan:
+        return self._close(make.cancel_execution(), "canceled")
+
+    def _stopped(self) -> Plan:
+        line, details = failure_text(self._own_failures())
+        left = f"stopped by fail_fast or max_failures: {self._left():,} instances were not run"
+        return self.fail(DecisionError(line, f"{left}\n\n{details}"))
 
     def _set_timers(self) -> None:
         if self._more:

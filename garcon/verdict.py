@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
+from math import floor
 
 from garcon.description import ActivityDescription
 from garcon.fanout import FanOut, Instance, Phase
-from garcon.outcome import cut
+from garcon.outcome import Failure, Kind, cut
 
 #: Attempts that never ran before the next one is put off, and how long at most, seconds. A pool
 #: that hands everything back would otherwise fill the history in a minute.
@@ -45,7 +47,7 @@ def judge(fan_out: FanOut, activity: ActivityDescription, now_s: float) -> Judge
         if is_final(instance, activity):
             judged.final.append(instance)
             continue
-        due_s = instance.ended_s + delay_s(instance)
+        due_s = instance.ended_s + delay_s(instance, activity)
         if due_s <= now_s:
             judged.due.append(index)
         else:
@@ -59,14 +61,55 @@ def is_final(instance: Instance, activity: ActivityDescription) -> bool:
         instance.phase is Phase.CANCELED
         or instance.failures > activity.retry
         or instance.losses > activity.lost_retry
+        or is_hopeless(instance.failure, activity.no_retry)
     )
 
 
-def delay_s(instance: Instance) -> float:
-    """Return how long to wait from the end of the attempt until the next one, seconds."""
-    if instance.unrun <= UNRUN_FREE:
+def is_hopeless(failure: Failure | None, no_retry: Sequence[str]) -> bool:
+    """Whether the error, or a base class of it, is one that another attempt does not mend."""
+    return failure is not None and not set(no_retry).isdisjoint(failure.errors)
+
+
+def delay_s(instance: Instance, activity: ActivityDescription) -> float:
+    """Return how long to wait from the end of the attempt until the next one, seconds.
+
+    A failure waits as the activity says. A lost worker is no reason to wait. What never ran goes
+    again at once, but not for ever: after some times it waits as well.
+    """
+    kind = instance.failure.kind if instance.failure else Kind.FAILED
+    if kind is Kind.HANDED_BACK:
+        free = instance.unrun <= UNRUN_FREE
+        return 0.0 if free else min(UNRUN_DELAY_MAX_S, 2.0 ** min(16, instance.unrun - UNRUN_FREE))
+    if kind is Kind.LOST or activity.retry_delay_s <= 0:
         return 0.0
-    return min(UNRUN_DELAY_MAX_S, 2.0 ** min(16, instance.unrun - UNRUN_FREE))
+    # The exponent is bounded so that the power cannot overflow.
+    growth = activity.retry_backoff ** min(64, max(0, instance.failures - 1))
+    delay = min(activity.retry_max_delay_s, activity.retry_delay_s * growth)
+    return delay * jitter(instance.activity_id, instance.attempts)
+
+
+def jitter(activity_id: str, attempt: int) -> float:
+    """Return a factor from 0.75 to 1.25, the same for the same attempt of the same instance.
+
+    It spreads attempts that failed together, and a cold decider computes the same moment.
+    """
+    digest = sha256(f"{activity_id}#{attempt}".encode()).digest()
+    return 0.75 + 0.5 * int.from_bytes(digest[:4], "big") / 2**32
+
+
+def failures_allowed(activity: ActivityDescription, count: int) -> int | None:
+    """Return how many instances may fail before the execution stops; None for any number.
+
+    Args:
+        activity: what it declares.
+        count: instances of the whole manifest, to which a share refers.
+    """
+    if activity.fail_fast:
+        return 0
+    limit = activity.max_failures
+    if isinstance(limit, str):
+        return floor(count * float(limit.rstrip("%")) / 100)
+    return limit
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,9 +31,11 @@ def flow_of(*, decider: Any = None, **declared: dict[str, Any]) -> SimpleNamespa
     return flow
 
 
-def decider_of(flow: SimpleNamespace) -> FlowDecider:
-    """Return a decider that has seen nothing yet."""
-    return FlowDecider(flow, describe(flow))
+def decider_of(flow: SimpleNamespace, **options: Any) -> FlowDecider:
+    """Return a decider that has seen nothing yet; `options` go to every activity's description."""
+    described = describe(flow)
+    activities = tuple(replace(one, **options) for one in described.activities)
+    return FlowDecider(flow, replace(described, activities=activities))
 
 
 def numbers(count: int, key: str = "number") -> Any:
