@@ -252,7 +252,7 @@ class FrameStream:
     ) -> None:
         self._reader = reader
         self._writer = writer
-        self._send_timeout_s = send_timeout_s
+        self.send_timeout_s = send_timeout_s
         self._drain_lock = asyncio.Lock()
         self._ended = asyncio.Event()
 
@@ -284,9 +284,9 @@ class FrameStream:
 
     async def _wait_taken(self) -> None:
         try:
-            await asyncio.wait_for(self._drain(), self._send_timeout_s)
+            await asyncio.wait_for(self._drain(), self.send_timeout_s)
         except asyncio.TimeoutError as error:
-            raise FrameError(f"the peer took nothing for {self._send_timeout_s} s") from error
+            raise FrameError(f"the peer took nothing for {self.send_timeout_s} s") from error
         except ConnectionError as error:
             raise FrameError(f"the peer is gone: {error}") from error
 

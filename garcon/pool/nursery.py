@@ -67,7 +67,7 @@ class Child:
         kind: what it does.
         pid: its process, and its process group.
         generation: the zygote it came from.
-        stream: frames to and from it; whoever got the child reads it to its end and closes it.
+        stream: frames to and from it; whoever got the child reads it to its end.
     """
 
     slot: int
@@ -413,6 +413,7 @@ class Nursery:
         del self._born[born.pid]
         if born.child is not None:
             self._on_fact(fact)
+            born.child.stream.close()
 
     # -- acting ---------------------------------------------------------------------------
 

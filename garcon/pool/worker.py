@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -47,6 +48,7 @@ class Post:
         self._task: int | None = None
         self._lock = threading.Lock()
         self._next_beat_s = 0.0
+        self._waiting: deque[Frame] = deque()
         self.is_canceled = False
         self.is_stopping = False
 
@@ -55,24 +57,24 @@ class Post:
         self._task, self.is_canceled, self._next_beat_s = task, False, 0.0
 
     def beat(self, details: str | None) -> None:
-        """Tell the supervisor that the task goes on, and hear whether it shall.
+        """Tell the supervisor how far the task is, and hear whether it shall go on.
 
         Raises:
             ActivityCanceled: it shall not.
         """
         with self._lock:
             self._listen()
+            # That the task lives the supervisor tells by itself; only details are news to it.
             now_s = time.monotonic()
-            if not self.is_canceled and now_s >= self._next_beat_s:
+            if details is not None and not self.is_canceled and now_s >= self._next_beat_s:
                 self._next_beat_s = now_s + BEAT_EVERY_S
-                self._send_beat(details)
+                self._send_beat(cut(str(details), HEARTBEAT_MAX))
         if self.is_canceled:
             raise ActivityCanceled("the activity was canceled while it ran")
 
-    def _send_beat(self, details: str | None) -> None:
-        told = None if details is None else cut(str(details), HEARTBEAT_MAX)
+    def _send_beat(self, details: str) -> None:
         try:
-            self._channel.send("beat", task=self._task, details=told)
+            self._channel.send("beat", task=self._task, details=details)
         except FrameError:
             die_with_group()
 
@@ -88,6 +90,13 @@ class Post:
             self.is_stopping = True
         elif frame.kind == "cancel" and frame.head.get("task") == self._task:
             self.is_canceled = True
+        elif frame.kind == "run":
+            # Heard during a task's heartbeat; a supervisor may send ahead.
+            self._waiting.append(frame)
+
+    def next_frame(self) -> Frame | None:
+        """Wait for the next frame to act on; None when the supervisor is no more."""
+        return self._waiting.popleft() if self._waiting else self._channel.receive()
 
 
 class PoolExecution(ActivityExecution):
@@ -153,7 +162,7 @@ def main(channel: Channel, activities: Mapping[str, Any], slot: int, first: Fram
             worker.post.note(frame)
         if worker.post.is_stopping:
             return 0
-        frame = channel.receive()
+        frame = worker.post.next_frame()
     die_with_group()
 
 

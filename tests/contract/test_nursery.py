@@ -1,0 +1,408 @@
+"""Zygote and nursery with real processes: births, deaths of every kind, refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from garcon.errors import BootError
+from garcon.pool.lifecycle import ChildKind
+from garcon.pool.nursery import ChildExited, FlowRefused, ForkError, Notice, ZygoteExited
+from tests.contract.nursery_harness import (
+    FLOWS,
+    House,
+    answer,
+    gone,
+    hear,
+    house,
+    order,
+    wait_end,
+    wait_gone,
+)
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, needs pidfds")
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_zygote_describes_the_flow_without_the_supervisor_importing_it() -> None:
+    """Names and numbers come over; the module does not."""
+
+    async def run() -> None:
+        one = House("plain")
+        described = await one.nursery.start()
+        await one.nursery.close()
+        assert ("tests", "plain") == (described.domain, described.name)
+        assert "add" in {activity.name for activity in described.activities}
+        assert f"{FLOWS}.plain" not in sys.modules
+
+    asyncio.run(run())
+
+
+def test_an_exit_is_told_with_code_cpu_and_memory() -> None:
+    """What wait4 knows reaches the supervisor."""
+
+    async def run() -> None:
+        async with house() as one:
+            child = await one.worker()
+            await order(child, "vanish")
+            await wait_end(child)
+            fact = await one.wait_exit(child)
+        assert 7 == fact.exit_code
+        assert fact.signal is None
+        assert "ended with exit code 7" == fact.status
+        assert fact.peak_kb > 1000
+        assert not fact.with_zygote
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("activity", "name"), [("crash", "SIGSEGV"), ("hang", "SIGKILL")])
+def test_a_death_by_signal_is_told_with_the_signal_s_name(activity: str, name: str) -> None:
+    """A mistake in C, or an operator's kill -9."""
+
+    async def run() -> None:
+        async with house() as one:
+            child = await one.worker()
+            await order(child, activity)
+            if activity == "hang":
+                await hear(child)
+                os.kill(child.pid, signal.SIGKILL)
+            await wait_end(child)
+            fact = await one.wait_exit(child)
+        assert (name, f"was killed by {name}") == (fact.signal, fact.status)
+
+    asyncio.run(run())
+
+
+def test_what_a_dead_worker_had_started_goes_with_it() -> None:
+    """A task's own programs must not run on beside the next attempt."""
+
+    async def run() -> None:
+        async with house() as one:
+            child = await one.worker()
+            await order(child, "settle_down")
+            beat = await hear(child)
+            assert beat is not None
+            programs = json.loads(beat.head["details"])
+            os.kill(child.pid, signal.SIGKILL)
+            await wait_end(child)
+            assert [] == await wait_gone(programs, 2.0)
+            await one.wait_exit(child)
+
+    asyncio.run(run())
+
+
+def test_a_signal_reaches_the_whole_group_of_a_child() -> None:
+    """TERM ends what the task has started, while the worker itself obeys frames alone."""
+
+    async def run() -> None:
+        async with house() as one:
+            child = await one.worker()
+            await order(child, "settle_down")
+            beat = await hear(child)
+            assert beat is not None
+            programs = json.loads(beat.head["details"])
+            assert one.nursery.signal(child, signal.SIGTERM)
+            assert [] == await wait_gone(programs, 2.0)
+            assert one.nursery.signal(child, signal.SIGKILL)
+            await wait_end(child)
+            assert "SIGKILL" == (await one.wait_exit(child)).signal
+            assert not one.nursery.signal(child, signal.SIGTERM)
+
+    asyncio.run(run())
+
+
+def test_stop_signals_of_a_terminal_pass_zygote_and_children_by() -> None:
+    """Ctrl-C and a service manager's TERM reach everyone; only the supervisor acts on them."""
+
+    async def run() -> None:
+        async with house() as one:
+            child = await one.worker()
+            assert one.nursery.pid is not None
+            for pid in (one.nursery.pid, child.pid):
+                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                    os.kill(pid, number)
+            await order(child, "add", b'{"n": 1}')
+            assert b'{"n":2}' == (await answer(child)).body
+            second = await one.worker(2)
+            await order(second, "add", b'{"n": 1}')
+            assert "done" == (await answer(second)).kind
+
+    asyncio.run(run())
+
+
+def test_signals_that_a_flow_takes_at_import_are_taken_back() -> None:
+    """Else a Ctrl-C would end the workers of such a flow, and deaths would go unseen."""
+
+    async def run() -> None:
+        async with house("talkative") as one:
+            child = await one.worker()
+            assert one.nursery.pid is not None
+            os.kill(one.nursery.pid, signal.SIGTERM)
+            os.kill(child.pid, signal.SIGTERM)
+            await order(child, "work")
+            assert "done" == (await answer(child)).kind
+            os.kill(child.pid, signal.SIGKILL)
+            await wait_end(child)
+            assert "SIGKILL" == (await one.wait_exit(child)).signal
+
+    asyncio.run(run())
+
+
+def test_the_death_of_the_zygote_is_the_death_of_its_children_and_their_programs() -> None:
+    """Told child by child, then for the zygote, with its own reason; nothing is left."""
+
+    async def run() -> None:
+        async with house() as one:
+            working, idle = await one.worker(1), await one.worker(2)
+            await order(working, "settle_down")
+            beat = await hear(working)
+            assert beat is not None
+            programs = json.loads(beat.head["details"])
+            assert one.nursery.pid is not None
+            os.kill(one.nursery.pid, signal.SIGKILL)
+            await wait_end(working)
+            await wait_end(idle)
+            end = await one.wait_fact(ZygoteExited)
+            assert [] == await wait_gone([*programs, working.pid, idle.pid], 2.0)
+            assert "was killed by SIGKILL" == end.status
+            assert [ChildExited, ChildExited, ZygoteExited] == [type(fact) for fact in one.facts]
+            exits = [fact for fact in one.facts if isinstance(fact, ChildExited)]
+            assert {1, 2} == {fact.slot for fact in exits}
+            assert all(fact.with_zygote and "SIGKILL" in fact.status for fact in exits)
+            with pytest.raises(ForkError, match="there is no zygote"):
+                await one.nursery.fork(3, ChildKind.WORKER)
+
+    asyncio.run(run())
+
+
+def test_closing_ends_everyone() -> None:
+    """A retired generation leaves nothing behind, whatever its workers are doing."""
+
+    async def run() -> None:
+        one = House("plain")
+        await one.nursery.start()
+        child = await one.worker()
+        await order(child, "settle_down")
+        beat = await hear(child)
+        assert beat is not None
+        programs = json.loads(beat.head["details"])
+        assert one.nursery.pid is not None
+        pids = [*programs, child.pid, one.nursery.pid]
+        child.stream.close()
+        await one.nursery.close()
+        assert [] == await wait_gone(pids, 2.0)
+
+    asyncio.run(run())
+
+
+def test_a_stopped_zygote_is_killed_when_it_does_not_fork_in_time() -> None:
+    """The pool must not wait for ever for one process; nor may a close."""
+
+    async def run() -> None:
+        async with house(fork_timeout_s=0.3) as one:
+            child = await one.worker()
+            assert one.nursery.pid is not None
+            os.kill(one.nursery.pid, signal.SIGSTOP)
+            with pytest.raises(ForkError, match=r"did not fork within 0\.3 s"):
+                await one.nursery.fork(2, ChildKind.WORKER)
+            await wait_end(child)
+            assert (await one.wait_exit(child)).with_zygote
+            await one.wait_fact(ZygoteExited)
+
+    asyncio.run(run())
+
+
+def test_a_stopped_worker_does_not_block_the_loop_and_can_be_killed() -> None:
+    """SIGSTOP, a debugger, a dead network file system: the supervisor goes on."""
+
+    async def run() -> None:
+        async with house() as one:
+            child, other = await one.worker(1), await one.worker(2)
+            os.kill(child.pid, signal.SIGSTOP)
+            sending = asyncio.create_task(
+                child.stream.send("run", bytes(8_000_000), task=1, activity="add")
+            )
+            began_s = time.monotonic()
+            await order(other, "add", b'{"n": 1}')
+            assert "done" == (await answer(other)).kind
+            assert time.monotonic() - began_s < child.stream.send_timeout_s / 2
+            assert not sending.done()
+            assert one.nursery.signal(child, signal.SIGKILL)
+            assert "SIGKILL" == (await one.wait_exit(child)).signal
+            await asyncio.wait({sending})
+            assert sending.exception() is not None
+
+    asyncio.run(run())
+
+
+def test_an_answer_that_was_sent_before_a_death_is_read_before_the_death_is_told() -> None:
+    """Else a finished task would count as lost and run again."""
+
+    async def run() -> None:
+        async with house() as one:
+            child = await one.worker()
+            await order(child, "add", b'{"n": 1}')
+            await order(child, "vanish", task=2)
+            seen: list[str] = []
+
+            async def read() -> None:
+                while (frame := await hear(child)) is not None:
+                    assert not one.facts
+                    seen.append(frame.kind)
+
+            await read()
+            await one.wait_exit(child)
+            assert "done" in seen
+
+    asyncio.run(run())
+
+
+def test_children_print_through_the_supervisor_line_by_line() -> None:
+    """At once, and told apart."""
+
+    async def run() -> None:
+        async with house() as one:
+            child = await one.worker()
+            await order(child, "shout")
+            await answer(child)
+            assert "stdout" == (await one.wait_line("to stdout"))[0]
+            assert "stderr" == (await one.wait_line("to stderr"))[0]
+
+    asyncio.run(run())
+
+
+def test_all_stacks_are_dumped_at_usr1() -> None:
+    """An operator sees where a hanging task hangs."""
+
+    async def run() -> None:
+        async with house() as one:
+            child = await one.worker()
+            await order(child, "hang")
+            await hear(child)
+            one.nursery.signal(child, signal.SIGUSR1)
+            assert "stderr" == (await one.wait_line("in hang"))[0]
+
+    asyncio.run(run())
+
+
+def test_a_flow_that_leaves_threads_is_named_and_imported_by_each_child() -> None:
+    """Forking a process with threads copies locks that nobody will release."""
+
+    async def run() -> None:
+        async with house("threaded") as one:
+            notice = await one.wait_fact(Notice)
+            assert "thread 'watcher'" in notice.text
+            assert "2 connected sockets" in notice.text
+            for slot in (1, 2):
+                child = await one.worker(slot)
+                await order(child, "where")
+                told = json.loads((await answer(child)).body)
+                assert {"imported_here": True, "threads": 2} == told
+
+    asyncio.run(run())
+
+
+def test_a_flow_that_raises_at_import_is_refused_in_one_line_with_its_traceback() -> None:
+    """The line for the user, the traceback for who asks."""
+
+    async def run() -> None:
+        with pytest.raises(FlowRefused) as refused:
+            await House("broken").nursery.start()
+        assert "\n" not in str(refused.value)
+        assert "the table of countries is missing" in str(refused.value)
+        assert "broken.py" in refused.value.traceback
+        assert 3 == refused.value.exit_code
+
+    asyncio.run(run())
+
+
+def test_a_flow_that_does_not_exist_is_refused_as_wrong_usage() -> None:
+    """Exit code 2, as for any other slip in the command."""
+
+    async def run() -> None:
+        with pytest.raises(FlowRefused, match="nowhere") as refused:
+            await House("nowhere").nursery.start()
+        assert 2 == refused.value.exit_code
+
+    asyncio.run(run())
+
+
+def test_a_flow_that_exits_at_import_is_refused_too() -> None:
+    """sys.exit in a module is no way to end a pool."""
+
+    async def run() -> None:
+        with pytest.raises(FlowRefused, match="SystemExit"):
+            await House("leaving").nursery.start()
+
+    asyncio.run(run())
+
+
+def test_a_flow_that_kills_its_importer_is_told_with_the_signal() -> None:
+    """A crash in a C extension's import."""
+
+    async def run() -> None:
+        with pytest.raises(BootError, match="was killed by SIGKILL"):
+            await House("dying").nursery.start()
+
+    asyncio.run(run())
+
+
+def test_an_import_that_does_not_end_is_ended() -> None:
+    """With the bound named, and no process left."""
+
+    async def run() -> None:
+        one = House("slow", ready_timeout_s=0.5)
+        with pytest.raises(BootError, match=r"not imported within 0\.5 s"):
+            await one.nursery.start()
+        assert one.nursery.pid is not None
+        assert [] == await wait_gone([one.nursery.pid], 2.0)
+
+    asyncio.run(run())
+
+
+SUPERVISOR = """
+import asyncio, json, sys
+from tests.contract.nursery_harness import House, hear, order
+
+async def run():
+    one = House(sys.argv[1])
+    if sys.argv[1] == "slow":
+        starting = asyncio.create_task(one.nursery.start())
+        while one.nursery.pid is None:
+            await asyncio.sleep(0.01)
+        print(json.dumps([one.nursery.pid]), flush=True)
+        await starting
+    await one.nursery.start()
+    pids = [one.nursery.pid]
+    for slot in (1, 2):
+        child = await one.worker(slot)
+        await order(child, "settle_down")
+        beat = await hear(child)
+        pids += [child.pid, *json.loads(beat.head["details"])]
+    print(json.dumps(pids), flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(run())
+"""
+
+
+@pytest.mark.parametrize("flow", ["plain", "slow"])
+def test_nothing_is_left_two_seconds_after_the_supervisor_was_killed(flow: str) -> None:
+    """kill -9 of the supervisor, while it works and while the flow is still being imported."""
+    command = [sys.executable, "-c", SUPERVISOR, flow]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as supervisor:
+        assert supervisor.stdout is not None
+        pids = json.loads(supervisor.stdout.readline())
+        supervisor.kill()
+        supervisor.wait()
+        assert [] == gone(pids, 2.0)
