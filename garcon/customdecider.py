@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from garcon.description import ActivityDescription
 from garcon.errors import DecisionError, GarconError
 from garcon.fanout import FanOut, Phase
+from garcon.history import Signal
 from garcon.instance import (
     ACTIVITY_COMPLETED,
     ACTIVITY_SCHEDULED,
@@ -30,6 +31,9 @@ from garcon.verdict import failure_text
 
 if TYPE_CHECKING:
     from garcon.activity import Activity
+
+#: Begins the ids of a custom decider's timers, so that they are never taken for garcon's own.
+USER_TIMER = "timer."
 
 Drive = Callable[["Activity", Generator[Need, Any, Standing]], Standing]
 
@@ -161,6 +165,33 @@ class Schedule:
         if standing is Standing.OPEN:
             self._context.mark_uncompleted()
         return ScheduledState(f"{activity.name}-{id}", fan_out, standing is Standing.COMPLETE)
+
+    def mark_uncompleted(self) -> None:
+        """Note that the decider is not through: the execution must not close."""
+        self._context.mark_uncompleted()
+
+    @property
+    def signals(self) -> list[Signal]:
+        """The signals to the execution so far, in order: each has a `name` and an `input` text."""
+        return list(self._planning.state.signals)
+
+    def timer(self, id: str, seconds: int) -> ActivityState:
+        """Start a timer unless that was done earlier; return its state.
+
+        Args:
+            id: names the timer in this execution.
+            seconds: whole seconds until it fires; a timer that runs keeps its time.
+        Returns:
+            A state that is ready once the timer has fired; its result is empty.
+        """
+        state = ActivityState(f"{USER_TIMER}{id}")
+        state.add_state(ACTIVITY_SCHEDULED)
+        if self._planning.timer(state.activity_id, max(0, int(seconds))):
+            state.add_state(ACTIVITY_COMPLETED)
+            state.set_result({})
+        else:
+            self._context.mark_uncompleted()
+        return state
 
     def _description(self, activity: Activity, version: str | None) -> ActivityDescription:
         found = self._by_type.get(activity.name)

@@ -6,17 +6,18 @@ of the flow fails the execution with a line that names it, and never the decider
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from garcon.batch import Decision
+from garcon.batch import Decision, start_timer
 from garcon.checks import check_decisions
 from garcon.customdecider import ActivityFailedError, Schedule, ScheduleContext, call_decider
 from garcon.description import FlowDescription
-from garcon.errors import DecisionError
+from garcon.errors import DecisionError, GarconError
 from garcon.flow import activities_by_name
-from garcon.history import RunState
+from garcon.history import AGAIN_TIMER, RunState
 from garcon.instance import ActivityInstanceNotReadyException
 from garcon.kept import BYTES_MAX, RUNS_MAX, DecisionTask, FetchOlder, KeptStates
 from garcon.plan import Need, NeedFreeze, Plan
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
     from garcon.activity import Activity
 
 T = TypeVar("T")
+
+#: Share of a decision's timeout that reading the history may take; the rest is for deciding.
+HISTORY_SHARE = 0.5
+
+
+class TookTooLong(GarconError):
+    """The history could not be read in the time that a decision has."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +71,21 @@ class FlowDecider:
         *,
         max_runs: int = RUNS_MAX,
         max_bytes: int = BYTES_MAX,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Decide executions of `flow`, keeping the states of at most `max_runs` of them."""
+        """Decide executions of `flow`.
+
+        Args:
+            flow: a module or object that `garcon.flow` found good.
+            description: what `garcon.flow.describe` said of it.
+            max_runs: states of runs that are kept between decisions.
+            max_bytes: rough bytes of all of them.
+            clock: monotonic seconds, for the bound on reading a history.
+        """
         self.flow = flow
         self.description = description
+        self._clock = clock
+        self._timeout_s = float(description.decision_timeout_s)
         self._kept = KeptStates(max_runs, max_bytes)
         self._activities = activities_by_name(flow)
 
@@ -84,8 +103,17 @@ class FlowDecider:
             HistoryGap: the history that could be read is not whole; the task has to be decided
                 again. What `fetch_older` raises passes through as well.
         """
-        state = self._kept.folded(task, fetch_older)
-        return self.answer(Planning(state, self.description, allowance))
+        pages = _InTime(fetch_older, self._clock, HISTORY_SHARE * self._timeout_s)
+        wrong = self._kept.mismatches
+        try:
+            state = self._kept.folded(task, pages)
+        except TookTooLong as error:
+            return _again(str(error))
+        answer = self.answer(Planning(state, self.description, allowance))
+        if self._kept.mismatches == wrong:
+            return answer
+        note = "the kept state differed from its history and was replaced: please report this"
+        return replace(answer, notes=(*answer.notes, note))
 
     def answer(self, planning: Planning) -> Answer:
         """Return the answer that `planning` comes to with this flow's code."""
@@ -104,6 +132,30 @@ class FlowDecider:
 
     def _activity_of(self, need: Need) -> Activity:
         return self._activities[need.activity.name]
+
+
+class _InTime:
+    """Pages of a history, as long as there is time for them."""
+
+    def __init__(self, fetch_older: FetchOlder, clock: Callable[[], float], bound_s: float) -> None:
+        self._fetch_older = fetch_older
+        self._clock = clock
+        self._bound_s = bound_s
+
+    def __call__(self) -> Iterator[Sequence[dict[str, Any]]]:
+        begin_s = self._clock()
+        read = 0
+        for page in self._fetch_older():
+            yield page
+            read += len(page)
+            took_s = self._clock() - begin_s
+            if took_s > self._bound_s:
+                raise TookTooLong(f"reading {read:,} events of the history took {took_s:.0f} s")
+
+
+def _again(why: str) -> Answer:
+    """Return the answer that asks for the same decision once more, and decides nothing."""
+    return Answer([start_timer(AGAIN_TIMER, 0)], None, 0.0, False, (f"decided again: {why}",))
 
 
 def _answer(planning: Planning, plan_of: Callable[[], Plan]) -> Answer:
@@ -170,7 +222,7 @@ def run_decider(decider: Any, schedule: Schedule, state: RunState) -> DecisionEr
     try:
         call_decider(decider, schedule, fresh(state.input()))
     except ActivityInstanceNotReadyException:
-        return None
+        schedule.mark_uncompleted()
     except ActivityFailedError as error:
         return DecisionError(str(error), error.details)
     except DecisionError:

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 from garcon.history import HistoryGap, RunState
 
@@ -19,6 +20,9 @@ FetchOlder = Callable[[], Iterator[Sequence[Event]]]
 
 RUNS_MAX = 64
 BYTES_MAX = 256_000_000
+
+#: One decision in so many is checked against a fold from scratch.
+CHECK_EVERY = 5_000
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,31 @@ class DecisionTask:
 
 
 class KeptStates:
-    """The states of the runs that were decided last."""
+    """The states of the runs that were decided last.
 
-    def __init__(self, max_runs: int = RUNS_MAX, max_bytes: int = BYTES_MAX) -> None:
-        """Keep at most `max_runs` states of about `max_bytes` bytes together, at least one."""
+    Attributes:
+        checks: how many kept states were checked against a fold from scratch.
+        mismatches: how many of them differed, and were replaced.
+    """
+
+    def __init__(
+        self,
+        max_runs: int = RUNS_MAX,
+        max_bytes: int = BYTES_MAX,
+        check_every: int = CHECK_EVERY,
+    ) -> None:
+        """Keep at most `max_runs` states of about `max_bytes` bytes together, at least one.
+
+        Args:
+            max_runs: states.
+            max_bytes: rough bytes of all states.
+            check_every: one decision in so many is checked, at least 1.
+        """
         self._max_runs = max_runs
         self._max_bytes = max_bytes
+        self._check_every = check_every
+        self.checks = 0
+        self.mismatches = 0
         self._states: OrderedDict[tuple[str, str, str], RunState] = OrderedDict()
 
     def __len__(self) -> int:
@@ -82,8 +105,25 @@ class KeptStates:
                 f"the history ends at event {state.last_event_id}, "
                 f"the decision began at {task.started_event_id}"
             )
+        if first > 1 and self._is_sampled(task):
+            state = self._checked(state, task, fetch_older)
         self._keep(key, state)
         return state
+
+    def _is_sampled(self, task: DecisionTask) -> bool:
+        # By the task and not by chance: the same task is checked wherever it is decided.
+        place = crc32(f"{task.run_id}#{task.started_event_id}".encode())
+        return place % self._check_every == 0
+
+    def _checked(self, state: RunState, task: DecisionTask, fetch_older: FetchOlder) -> RunState:
+        """Return a fold of the whole history, and count whether `state` equals it."""
+        whole = RunState(task.domain, task.workflow_id, task.run_id)
+        first = task.events[0]["eventId"] if task.events else task.started_event_id + 1
+        whole.fold(older_events(fetch_older(), 1, first - 1))
+        whole.fold(task.events)
+        self.checks += 1
+        self.mismatches += whole != state
+        return whole
 
     def _keep(self, key: tuple[str, str, str], state: RunState) -> None:
         self._states[key] = state

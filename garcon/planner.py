@@ -88,6 +88,7 @@ class Planning:
     _scheduled: int = 0
     _open: dict[str, int] = field(default_factory=dict)
     _scheduled_of: dict[str, int] = field(default_factory=dict)
+    _timers: set[str] = field(default_factory=set)
     _more: bool = False
     _due_s: list[float] = field(default_factory=list)
     _notes: list[str] = field(default_factory=list)
@@ -195,6 +196,16 @@ class Planning:
         if not fan_out.is_complete:
             yield from self._schedule(activity, fan_out, judged)
         return self._standing(fan_out, judged)
+
+    def timer(self, timer_id: str, seconds: int) -> bool:
+        """Start a timer of the user's unless it is known; return whether it has fired."""
+        if timer_id in self.state.fired:
+            return True
+        if timer_id not in self.state.timers and timer_id not in self._timers:
+            self._timers.add(timer_id)
+            if self._more or not self._batch.add(make.start_timer(timer_id, seconds)):
+                self._more = True
+        return False
 
     def known(self, activity: str, schedule_id: str = "") -> FanOut | None:
         """Return the fan-out that this activity and schedule id have, frozen earlier or now."""

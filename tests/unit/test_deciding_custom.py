@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from garcon.activity import ActivityInstanceNotReadyException
 from garcon.decider import ActivityFailedError
 from garcon.errors import GarconError
 from tests.unit.deciding import decider_of, flow_of, numbers
@@ -250,3 +251,67 @@ def test_a_run_begun_by_garcon_1_1_1_goes_on_with_its_own_ids():
     assert "WorkflowExecutionCompleted" == swf.status
     legacy = [one["scheduleActivityTaskDecisionAttributes"]["activityId"] for one in old]
     assert [*legacy[:3], legacy[1], legacy[3], "flow_last-1"] == ids(swf)
+
+
+def test_signals_are_seen_in_their_order():
+    """A decider may wait for somebody's word."""
+    seen = []
+
+    def decider(schedule):
+        seen.append([(one.name, one.input) for one in schedule.signals])
+        if len(schedule.signals) < 2:
+            schedule("ask", flow.only)
+            schedule.timer("patience", 3600).wait()
+        schedule("go", flow.only)
+
+    flow = flow_of(decider=decider, only={})
+    swf = Swf()
+    worker = decider_of(flow)
+    decide(swf, worker)
+    swf.complete(swf.start(1)[0])
+    decide(swf, worker)
+    swf.signal("yes", "1")
+    swf.signal("no")
+    decide(swf, worker)
+
+    assert [("yes", "1"), ("no", None)] == seen[-1]
+    assert ["flow_only-1-ask", "flow_only-1-go"] == ids(swf)
+
+
+def test_a_timer_is_started_once_and_is_ready_when_it_has_fired():
+    """It names its own time; a run that waits for it is not over."""
+
+    def decider(schedule):
+        schedule.timer("nap", 50).wait()
+        schedule("go", flow.only)
+
+    flow = flow_of(decider=decider, only={})
+    swf = Swf()
+    begin_s = swf.now_s
+
+    play(swf, decider_of(flow))
+
+    assert "WorkflowExecutionCompleted" == swf.status
+    assert [("timer.nap", "50")] == [
+        (found["timerId"], found["startToFireTimeout"]) for found in swf.kinds("TimerStarted")
+    ]
+    assert 50 <= swf.now_s - begin_s < 51
+
+
+def test_a_run_that_waits_for_a_signal_stays_open():
+    """Nothing runs, nothing failed: somebody else has the next word."""
+
+    def decider(schedule):
+        if not schedule.signals:
+            schedule("ask", flow.only).wait()
+            raise ActivityInstanceNotReadyException("no answer yet")
+
+    flow = flow_of(decider=decider, only={})
+    swf = Swf()
+    worker = decider_of(flow)
+
+    play(swf, worker)
+    swf.signal("yes")
+    decide(swf, worker)
+
+    assert "WorkflowExecutionCompleted" == swf.status

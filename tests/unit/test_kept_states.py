@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from garcon.batch import start_timer
+from garcon.flow import describe
+from garcon.flowdecider import FlowDecider
 from garcon.history import HistoryGap
-from garcon.kept import KeptStates, older_events
+from garcon.kept import DecisionTask, KeptStates, older_events
 from tests.unit.deciding import decider_of, flow_of, numbers
 from tests.unit.swf_histories import Swf, decide
 
@@ -154,3 +157,73 @@ def test_states_are_bounded_in_bytes_but_the_last_one_stays():
     kept.folded(type(second)(**{**second.__dict__, "run_id": "other"}), other.older)
 
     assert 1 == len(kept)
+
+
+def test_sampled_decisions_are_checked_against_the_whole_history():
+    """A kept state that has gone wrong is found, counted and replaced."""
+    kept = KeptStates(check_every=1)
+    swf = Swf()
+    decider = decider_of(flow_of(many={"generators": [numbers(300)]}))
+    for _ in range(3):
+        task = swf.poll()
+        state = kept.folded(task, swf.older)
+        swf.respond(decider.decide(task, swf.older).decisions)
+        swf.advance(0)
+        swf.complete(swf.start(1)[0])
+    assert (2, 0) == (kept.checks, kept.mismatches)
+
+    state.open += 1
+    task = swf.poll()
+    mended = kept.folded(task, swf.older)
+
+    assert (3, 1) == (kept.checks, kept.mismatches)
+    assert len(swf.tasks) == mended.open
+
+
+def test_few_decisions_are_checked():
+    """One in five thousand, by the task: the same wherever it is decided."""
+    kept = KeptStates()
+    tasks = [
+        DecisionTask("d", "w", str(run), "f", "1", event, 0, ())
+        for run in range(10)
+        for event in range(5_000)
+    ]
+
+    assert 2 <= sum(kept._is_sampled(task) for task in tasks) <= 30
+
+
+def test_a_history_that_takes_too_long_is_asked_for_again():
+    """Never decided on a part; three times in a row the run fails and says so."""
+    swf = run_of(6)
+    flow = flow_of(many={"generators": [numbers(300)]})
+    ticks = iter(range(0, 10_000, 6))
+
+    def slow():
+        return FlowDecider(flow, describe(flow), clock=lambda: float(next(ticks)))
+
+    for _ in range(3):
+        answer = slow().decide(swf.poll(), lambda: swf.older(10))
+        assert ["garcon.again"] == [
+            one["startTimerDecisionAttributes"]["timerId"] for one in answer.decisions
+        ]
+        swf.respond(answer.decisions)
+        swf.advance(1)
+
+    decide(swf, decider_of(flow))
+
+    assert "3 decisions in a row" in swf.kinds("WorkflowExecutionFailed")[0]["reason"]
+
+
+def test_a_history_that_was_read_the_second_time_counts_no_more():
+    """One answered decision in between, and the count begins anew."""
+    swf = run_of(6)
+    flow = flow_of(many={"generators": [numbers(300)]})
+    for _ in range(4):
+        task = swf.poll()
+        swf.respond([start_timer("garcon.again", 0)])
+        swf.advance(0)
+        assert task
+        decide(swf, decider_of(flow))
+        swf.complete(swf.start(1)[0])
+
+    assert swf.status is None
