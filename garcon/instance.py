@@ -190,8 +190,8 @@ class ActivityState:
         return self.get_last_state() == ACTIVITY_COMPLETED
 
     @property
-    def result(self) -> dict[str, Any] | None:
-        """What the instance returned; None where that is nothing.
+    def result(self) -> Any:
+        """What the instance returned, a dict; None where nothing was noted.
 
         Raises:
             ActivityInstanceNotReadyException: it has not completed.
