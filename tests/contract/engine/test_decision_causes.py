@@ -1,0 +1,210 @@
+"""Timers, markers and every cause by which a decision fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.contract.engine.swf import ACTIVITY, RUN, Swf, decide, schedule
+
+ACT = {"name": "act", "version": "1"}
+
+
+def test_a_timer_fires_after_its_time_and_wakes_the_decider(swf: Swf) -> None:
+    """At its second, with the id of its start."""
+    run_id = swf.start()
+    swf.step(decide("StartTimer", timerId="t", startToFireTimeout="90", control="c"))
+    assert swf.last("w", run_id, "TimerStarted") == {
+        "timerId": "t",
+        "startToFireTimeout": "90",
+        "control": "c",
+        "decisionTaskCompletedEventId": 4,
+    }
+    swf.engine.skip(89)
+    assert swf.names("w", run_id)[-1] == "TimerStarted"
+    swf.engine.skip(1)
+    assert swf.names("w", run_id)[-2:] == ["TimerFired", "DecisionTaskScheduled"]
+    assert swf.last("w", run_id, "TimerFired") == {"timerId": "t", "startedEventId": 5}
+
+
+def test_a_timer_of_no_time_brings_the_next_decision_at_once(swf: Swf) -> None:
+    """The usual way to be asked again."""
+    swf.start()
+    swf.step(decide("StartTimer", timerId="now", startToFireTimeout="0"))
+    swf.engine.skip(0)
+    assert swf.decision()["taskToken"]
+
+
+def test_a_canceled_timer_does_not_fire_and_frees_its_id(swf: Swf) -> None:
+    """No decision task for the cancel."""
+    run_id = swf.start()
+    swf.step(
+        decide("StartTimer", timerId="t", startToFireTimeout="90"),
+        decide("CancelTimer", timerId="t"),
+        decide("StartTimer", timerId="t", startToFireTimeout="100"),
+    )
+    assert swf.last("w", run_id, "TimerCanceled") == {
+        "timerId": "t",
+        "startedEventId": 5,
+        "decisionTaskCompletedEventId": 4,
+    }
+    swf.engine.skip(99)
+    assert "TimerFired" not in swf.names("w", run_id)
+    swf.engine.skip(1)
+    assert swf.last("w", run_id, "TimerFired")["startedEventId"] == 7
+
+
+@pytest.mark.parametrize(
+    ("decision", "cause"),
+    [
+        (decide("CancelTimer", timerId="no"), "TIMER_ID_UNKNOWN"),
+        (decide("RequestCancelActivityTask", activityId="no"), "ACTIVITY_ID_UNKNOWN"),
+        (
+            schedule(activityType={"name": "no", "version": "1"}),
+            "ACTIVITY_TYPE_DOES_NOT_EXIST",
+        ),
+        (
+            decide(
+                "StartChildWorkflowExecution",
+                workflowType={"name": "no", "version": "1"},
+                workflowId="c",
+                **RUN,
+            ),
+            "WORKFLOW_TYPE_DOES_NOT_EXIST",
+        ),
+        (
+            decide("SignalExternalWorkflowExecution", workflowId="no", signalName="s"),
+            "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION",
+        ),
+        (
+            decide("RequestCancelExternalWorkflowExecution", workflowId="no", runId="no"),
+            "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION",
+        ),
+        (
+            decide("ContinueAsNewWorkflowExecution", workflowTypeVersion="9", **RUN),
+            "WORKFLOW_TYPE_DOES_NOT_EXIST",
+        ),
+        (
+            decide("ScheduleLambdaFunction", id="l", name="f"),
+            "LAMBDA_SERVICE_NOT_AVAILABLE_IN_REGION",
+        ),
+    ],
+)
+def test_a_decision_about_something_unknown_fails_by_cause_and_asks_again(
+    swf: Swf, decision: dict[str, Any], cause: str
+) -> None:
+    """One failure event, then one new decision task."""
+    run_id = swf.start()
+    swf.step(decision)
+    events = swf.history("w", run_id)
+    kind = decision["decisionType"]
+    failed = swf.last("w", run_id, f"{kind}Failed")
+    assert failed["cause"] == cause
+    assert failed["decisionTaskCompletedEventId"] == 4
+    assert events[-1]["eventType"] == "DecisionTaskScheduled"
+    assert swf.decision()["taskToken"]
+
+
+def test_a_deprecated_type_takes_no_new_work(swf: Swf) -> None:
+    """Activities, children and continuations fail by cause; scheduled tasks go on."""
+    run_id = swf.start()
+    swf.step(schedule("before"))
+    swf.api.deprecate_activity_type(domain="dom", activityType=ACT)
+    flow = {"name": "flow", "version": "1"}
+    swf.api.deprecate_workflow_type(domain="dom", workflowType=flow)
+    swf.api.respond_activity_task_completed(taskToken=swf.activity()["taskToken"])
+    swf.step(
+        schedule("after"),
+        decide("StartChildWorkflowExecution", workflowType=flow, workflowId="c", **RUN),
+        decide("ContinueAsNewWorkflowExecution", **RUN),
+    )
+    activity = swf.last("w", run_id, "ScheduleActivityTaskFailed")
+    child = swf.last("w", run_id, "StartChildWorkflowExecutionFailed")
+    following = swf.last("w", run_id, "ContinueAsNewWorkflowExecutionFailed")
+    assert activity["cause"] == "ACTIVITY_TYPE_DEPRECATED"
+    assert (child["cause"], child["initiatedEventId"]) == ("WORKFLOW_TYPE_DEPRECATED", 0)
+    assert following["cause"] == "WORKFLOW_TYPE_DEPRECATED"
+
+
+@pytest.mark.parametrize(
+    ("missing", "cause"),
+    [
+        ("taskList", "DEFAULT_TASK_LIST_UNDEFINED"),
+        ("scheduleToStartTimeout", "DEFAULT_SCHEDULE_TO_START_TIMEOUT_UNDEFINED"),
+        ("scheduleToCloseTimeout", "DEFAULT_SCHEDULE_TO_CLOSE_TIMEOUT_UNDEFINED"),
+        ("startToCloseTimeout", "DEFAULT_START_TO_CLOSE_TIMEOUT_UNDEFINED"),
+        ("heartbeatTimeout", "DEFAULT_HEARTBEAT_TIMEOUT_UNDEFINED"),
+    ],
+)
+def test_an_activity_without_a_value_anywhere_fails_by_cause(
+    swf: Swf, missing: str, cause: str
+) -> None:
+    """Each of the five has its own."""
+    given = {name: value for name, value in ACTIVITY.items() if name != missing}
+    run_id = swf.start()
+    swf.step(decide("ScheduleActivityTask", activityType=ACT, activityId="a", **given))
+    assert swf.last("w", run_id, "ScheduleActivityTaskFailed")["cause"] == cause
+
+
+@pytest.mark.parametrize(
+    ("missing", "cause"),
+    [
+        ("executionStartToCloseTimeout", "DEFAULT_EXECUTION_START_TO_CLOSE_TIMEOUT_UNDEFINED"),
+        ("taskList", "DEFAULT_TASK_LIST_UNDEFINED"),
+        ("taskStartToCloseTimeout", "DEFAULT_TASK_START_TO_CLOSE_TIMEOUT_UNDEFINED"),
+        ("childPolicy", "DEFAULT_CHILD_POLICY_UNDEFINED"),
+    ],
+)
+def test_a_child_or_successor_without_a_value_anywhere_fails_by_cause(
+    swf: Swf, missing: str, cause: str
+) -> None:
+    """The same four for both."""
+    given = {name: value for name, value in RUN.items() if name != missing}
+    flow = {"name": "flow", "version": "1"}
+    run_id = swf.start()
+    swf.step(
+        decide("StartChildWorkflowExecution", workflowType=flow, workflowId="c", **given),
+        decide("ContinueAsNewWorkflowExecution", **given),
+    )
+    child = swf.last("w", run_id, "StartChildWorkflowExecutionFailed")
+    following = swf.last("w", run_id, "ContinueAsNewWorkflowExecutionFailed")
+    assert (child["cause"], following["cause"]) == (cause, cause)
+
+
+def test_a_timer_id_is_taken_while_it_runs(swf: Swf) -> None:
+    """TIMER_ID_ALREADY_IN_USE; the first goes on."""
+    run_id = swf.start()
+    timer = decide("StartTimer", timerId="t", startToFireTimeout="9")
+    swf.step(timer, timer)
+    failed = swf.last("w", run_id, "StartTimerFailed")
+    assert failed == {
+        "timerId": "t",
+        "cause": "TIMER_ID_ALREADY_IN_USE",
+        "decisionTaskCompletedEventId": 4,
+    }
+    swf.engine.skip(9)
+    assert swf.names("w", run_id).count("TimerFired") == 1
+
+
+def test_at_most_a_thousand_timers_run(swf: Swf) -> None:
+    """OPEN_TIMERS_LIMIT_EXCEEDED for the next."""
+    run_id = swf.start()
+    swf.step(*[decide("StartTimer", timerId=f"t{n}", startToFireTimeout="9") for n in range(1001)])
+    failed = swf.last("w", run_id, "StartTimerFailed")
+    assert (failed["timerId"], failed["cause"]) == ("t1000", "OPEN_TIMERS_LIMIT_EXCEEDED")
+
+
+def test_a_failing_decision_does_not_stop_the_ones_behind_it(swf: Swf) -> None:
+    """Each counts for itself; a close among them still closes."""
+    run_id = swf.start()
+    swf.step(
+        decide("CancelTimer", timerId="no"),
+        schedule(),
+        decide("CompleteWorkflowExecution", result="r"),
+    )
+    assert swf.names("w", run_id)[4:] == [
+        "CancelTimerFailed",
+        "ActivityTaskScheduled",
+        "WorkflowExecutionCompleted",
+    ]
