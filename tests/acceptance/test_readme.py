@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 
 import pytest
 
 from garcon.cli import main
+from garcon.pool.execution import default_workflow_id
 from tests.acceptance.harness import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -65,4 +67,6 @@ def test_make_run_is_the_main_job():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
 
     assert "-m garcon.pool flows.metrics --procs 16 --engine local --input '$(input)'" in makefile
-    assert 'input := {"start": "2026-01-01", "end": "2026-01-07"}' in makefile
+    data = {"start": "2026-01-01", "end": "2026-01-07"}
+    assert f"input := {json.dumps(data)}\n" in makefile
+    assert f"started execution {default_workflow_id('metrics', data)} (run" in README
