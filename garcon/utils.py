@@ -32,20 +32,20 @@ def create_dictionary_key(dictionary: dict[str, Any]) -> str:
     return key_of(dictionary)
 
 
-def non_throttle_error(exception: Exception) -> bool:
-    """Return whether `exception` is anything but SWF asking for fewer calls.
+def non_throttle_error(swf_response_error: Exception) -> bool:
+    """Return whether this error is anything but SWF asking for fewer calls.
 
     A throttle is worth waiting for, everything else is not. LimitExceededFault counts as one:
     a poll gets it when too many pollers wait on the list already.
 
     Args:
-        exception: a botocore `ClientError`, as boto3 raises it, or a `ServiceError`.
+        swf_response_error: a botocore `ClientError`, as boto3 raises it, or a `ServiceError`.
     """
-    if isinstance(exception, ServiceError):
-        return not exception.is_throttle
-    if not isinstance(exception, ClientError):
+    if isinstance(swf_response_error, ServiceError):
+        return not swf_response_error.is_throttle
+    if not isinstance(swf_response_error, ClientError):
         return True
-    code = exception.response.get("Error", {}).get("Code", "")
+    code = swf_response_error.response.get("Error", {}).get("Code", "")
     return code not in ServiceError.THROTTLES
 
 

@@ -70,7 +70,10 @@ def available(flow: Any, known: Any, context: Any = None) -> list[str]:
 
 def test_at_first_what_requires_nothing_is_due() -> None:
     """In the order of the declaration."""
-    assert available(Flow(), {}) == ["one", "four"]
+    found = list(activity.find_available_activities(Flow(), {}, {"a": 1}))
+
+    assert names(found) == ["one", "four"]
+    assert found[0].execution_context == {"a": 1}
 
 
 def test_what_is_under_way_or_complete_is_not_due_again() -> None:
