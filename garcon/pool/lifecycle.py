@@ -3,7 +3,7 @@
 `step` says what follows from what was seen: which zygote to start, which slots to fork, drain or
 kill, and when it is over. The supervisor performs it and tells the outcome as facts. It starts
 nothing, sends nothing and reads no clock; the same facts at the same times lead to the same end.
-Law: a slot changes its state only through `_Step._move`, which looks the move up in `slots.NEXT`.
+Law: a slot changes its state only by `Moves.move`, which looks the move up in `slots.NEXT`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from garcon.pool.facts import (
     ZygoteGone,
     ZygoteReady,
 )
+from garcon.pool.moves import Moves
 from garcon.pool.slots import (
     ALIVE,
     NEXT,
@@ -116,13 +117,11 @@ def respawn_delay_s(rules: Rules, number: int, quick_deaths: int) -> float:
     return full_s * (1.0 - 0.25 * spread)
 
 
-class _Step:
-    """One step under way: the pool so far, and the actions so far."""
+class _Step(Moves):
+    """One step under way: first the facts, then what follows from where they lead."""
 
     def __init__(self, pool: Pool, now_s: float) -> None:
-        self.pool = pool
-        self.now_s = now_s
-        self.actions: list[Action] = []
+        super().__init__(pool, now_s)
         self._busy: frozenset[int] = frozenset()
 
     # -- facts ----------------------------------------------------------------------------
@@ -151,23 +150,23 @@ class _Step:
         if self.pool.starting_generation != fact.generation:
             return
         zygotes = {
-            number: self._zygote(ZygoteState.RETIRING)
+            number: self.zygote(ZygoteState.RETIRING)
             if zygote.state is ZygoteState.READY
             else zygote
             for number, zygote in self.pool.zygotes.items()
         }
-        zygotes[fact.generation] = self._zygote(ZygoteState.READY)
-        self._change(zygotes=zygotes, has_been_ready=True)
+        zygotes[fact.generation] = self.zygote(ZygoteState.READY)
+        self.change(zygotes=zygotes, has_been_ready=True)
 
     def _zygote_gone(self, fact: ZygoteGone) -> None:
         zygote = self.pool.zygotes.get(fact.generation)
         if zygote is None:
             return
-        self._forget_zygote(fact.generation)
-        for slot in self._alive():
+        self.forget_zygote(fact.generation)
+        for slot in self.alive():
             if slot.generation == fact.generation:
                 forking = slot.state is State.FORKING
-                self._vacate(slot, Move.UNFORKED if forking else Move.EXITED, self.now_s)
+                self.vacate(slot, Move.UNFORKED if forking else Move.EXITED, self.now_s)
         if zygote.state is ZygoteState.STARTING:
             self._zygote_failed(fact)
         elif zygote.state is ZygoteState.READY:
@@ -176,12 +175,12 @@ class _Step:
     def _zygote_failed(self, fact: ZygoteGone) -> None:
         """It went before it was ready: a flow that cannot be imported, mostly."""
         if self.pool.ready_generation is not None:
-            self._tell("reload.failed", generation=fact.generation, text=fact.text)
+            self.tell("reload.failed", generation=fact.generation, text=fact.text)
             return
         if fact.exit_code is not None and not self.pool.has_been_ready:
-            self._finish(fact.exit_code, fact.text)
+            self.finish(fact.exit_code, fact.text)
             return
-        self._count_boot_failure(fact.text, fact.exit_code or CANNOT_BOOT)
+        self.count_boot_failure(fact.text, fact.exit_code or CANNOT_BOOT)
         self._delay_zygote(self.pool.zygote_deaths + 1, fact)
 
     def _zygote_died(self, fact: ZygoteGone, zygote: Zygote) -> None:
@@ -190,14 +189,14 @@ class _Step:
 
     def _delay_zygote(self, deaths: int, fact: ZygoteGone) -> None:
         delay_s = respawn_delay_s(self.pool.rules, 0, deaths)
-        self._change(zygote_deaths=deaths, zygote_due_s=self.now_s + delay_s)
+        self.change(zygote_deaths=deaths, zygote_due_s=self.now_s + delay_s)
         if not self.pool.finished:
-            self._tell("zygote.died", generation=fact.generation, text=fact.text, again_s=delay_s)
+            self.tell("zygote.died", generation=fact.generation, text=fact.text, again_s=delay_s)
 
     def _forked(self, fact: Forked) -> None:
         slot = self.pool.slots.get(fact.slot)
         if slot is not None:
-            self._move(slot, Move.FORKED, pid=fact.pid, born_s=self.now_s, booted=False)
+            self.move(slot, Move.FORKED, pid=fact.pid, born_s=self.now_s, booted=False)
 
     def _fork_failed(self, fact: ForkFailed) -> None:
         slot = self.pool.slots.get(fact.slot)
@@ -207,41 +206,41 @@ class _Step:
         # Not a boot failure: the machine is short of memory or pids, and may recover. Unlike a
         # death it waits from the first time on, or it would be tried again in the same instant.
         delay_s = respawn_delay_s(self.pool.rules, slot.number, deaths + 1)
-        self._vacate(slot, Move.UNFORKED, self.now_s + delay_s, quick_deaths=deaths)
-        self._tell("slot.unforked", slot=slot.number, text=fact.text, again_s=delay_s)
+        self.vacate(slot, Move.UNFORKED, self.now_s + delay_s, quick_deaths=deaths)
+        self.tell("slot.unforked", slot=slot.number, text=fact.text, again_s=delay_s)
 
     def _booted(self, fact: Booted) -> None:
-        slot = self._own(fact.slot, fact.pid)
+        slot = self.own(fact.slot, fact.pid)
         if slot is not None:
-            self._move(slot, Move.BOOTED, booted=True)
-            self._change(boot_failures=0)
+            self.move(slot, Move.BOOTED, booted=True)
+            self.change(boot_failures=0)
 
     def _exited(self, fact: Exited) -> None:
-        slot = self._own(fact.slot, fact.pid)
+        slot = self.own(fact.slot, fact.pid)
         if slot is None:
             return
         if fact.with_zygote or not slot.unasked:
-            self._vacate(slot, Move.EXITED, self.now_s)
-            self._tell_exit("slot.left", slot, fact, 0.0)
+            self.vacate(slot, Move.EXITED, self.now_s)
+            self.tell_exit("slot.left", slot, fact, 0.0)
             return
         quick = self.now_s - slot.born_s < self.pool.rules.steady_s
         deaths = slot.quick_deaths + 1 if quick else 1
         delay_s = respawn_delay_s(self.pool.rules, slot.number, deaths)
-        self._vacate(slot, Move.EXITED, self.now_s + delay_s, quick_deaths=deaths)
-        self._tell_exit("slot.died", slot, fact, delay_s)
+        self.vacate(slot, Move.EXITED, self.now_s + delay_s, quick_deaths=deaths)
+        self.tell_exit("slot.died", slot, fact, delay_s)
         if not slot.booted:
-            self._count_boot_failure(f"{slot.kind.value} {slot.number} {fact.status}", CANNOT_BOOT)
+            self.count_boot_failure(f"{slot.kind.value} {slot.number} {fact.status}", CANNOT_BOOT)
 
     def _stop_asked(self, fact: StopAsked) -> None:
         rules = self.pool.rules
         if fact.now or self.pool.stop is not Stop.NO:
             if self.pool.stop is not Stop.NOW:
-                self._change(stop=Stop.NOW, stop_deadline_s=self.now_s + rules.kill_timeout_s)
+                self.change(stop=Stop.NOW, stop_deadline_s=self.now_s + rules.kill_timeout_s)
             return
-        self._change(stop=Stop.DRAIN, stop_deadline_s=self.now_s + rules.drain_timeout_s)
+        self.change(stop=Stop.DRAIN, stop_deadline_s=self.now_s + rules.drain_timeout_s)
 
     def _resized(self, fact: Resized) -> None:
-        self._change(wanted={**self.pool.wanted, ChildKind.WORKER: max(0, fact.workers)})
+        self.change(wanted={**self.pool.wanted, ChildKind.WORKER: max(0, fact.workers)})
         self._busy = fact.busy
 
     def _reload_asked(self, _: ReloadAsked) -> None:
@@ -249,22 +248,22 @@ class _Step:
             return
         starting = self.pool.starting_generation
         if starting is not None:
-            self._retire_zygote(starting)
-        self._start_zygote()
+            self.retire_zygote(starting)
+        self.start_zygote()
 
     def _retire_asked(self, fact: RetireAsked) -> None:
         slot = self.pool.slots.get(fact.slot)
         if slot is not None and slot.state is State.UP:
-            self._drain(slot, None)
+            self.drain(slot, None)
 
     def _kill_asked(self, fact: KillAsked) -> None:
         slot = self.pool.slots.get(fact.slot)
         if slot is None or slot.state not in {State.BOOTING, State.UP, State.DRAINING}:
             return
         if fact.grace_s > 0:
-            self._kill(slot, "SIGTERM", deadline_s=self.now_s + fact.grace_s)
+            self.kill(slot, "SIGTERM", deadline_s=self.now_s + fact.grace_s)
         else:
-            self._kill(slot, "SIGKILL")
+            self.kill(slot, "SIGKILL")
 
     # -- what follows ---------------------------------------------------------------------
 
@@ -283,17 +282,17 @@ class _Step:
         self._retire_childless()
 
     def _enforce_deadlines(self) -> None:
-        for slot in self._alive():
+        for slot in self.alive():
             late = slot.deadline_s is not None and self.now_s >= slot.deadline_s
             if late and slot.state is State.KILLING:
-                self._put(replace(slot, deadline_s=None))
+                self.put(replace(slot, deadline_s=None))
                 self.actions.append(Kill(slot.number, "SIGKILL"))
             elif late:
-                self._change(killed_at_deadline=self.pool.killed_at_deadline + 1)
-                self._kill(slot, "SIGKILL")
+                self.change(killed_at_deadline=self.pool.killed_at_deadline + 1)
+                self.kill(slot, "SIGKILL")
             elif slot.state is State.BOOTING and self._has_overslept(slot):
-                self._tell("slot.boot_overdue", slot=slot.number, pid=slot.pid)
-                self._kill(slot, "SIGKILL", unasked=True)
+                self.tell("slot.boot_overdue", slot=slot.number, pid=slot.pid)
+                self.kill(slot, "SIGKILL", unasked=True)
 
     def _has_overslept(self, slot: Slot) -> bool:
         return self.now_s >= slot.since_s + self.pool.rules.boot_timeout_s
@@ -303,18 +302,18 @@ class _Step:
         ready = self.pool.ready_generation
         if ready is None:
             if self.pool.starting_generation is None and self.now_s >= self.pool.zygote_due_s:
-                self._start_zygote()
+                self.start_zygote()
             return
-        for slot in self._alive():
+        for slot in self.alive():
             if slot.generation != ready and slot.state in {State.BOOTING, State.UP}:
-                self._drain(slot, None)
+                self.drain(slot, None)
 
     def _resize(self, kind: ChildKind) -> None:
         here = [slot for slot in self.pool.slots.values() if slot.kind is kind]
         missing = self.pool.wanted[kind] - len(here)
         for _ in range(missing):
             number = next(n for n in range(1, len(self.pool.slots) + 2) if n not in self.pool.slots)
-            self._put(Slot(number, kind, since_s=self.now_s))
+            self.put(Slot(number, kind, since_s=self.now_s))
         if missing < 0:
             for slot in sorted(here, key=self._farewell)[:-missing]:
                 self._send_away(slot)
@@ -327,9 +326,9 @@ class _Step:
 
     def _send_away(self, slot: Slot) -> None:
         if slot.state is State.EMPTY:
-            self._drop(slot)
+            self.drop(slot)
         elif slot.state in {State.BOOTING, State.UP}:
-            self._drain(slot, None)
+            self.drain(slot, None)
 
     def _fork_due(self) -> None:
         generation = self.pool.ready_generation
@@ -337,130 +336,40 @@ class _Step:
             return
         for slot in list(self.pool.slots.values()):
             if slot.state is State.EMPTY and self.now_s >= slot.due_s:
-                self._move(slot, Move.FORK, generation=generation, unasked=True)
+                self.move(slot, Move.FORK, generation=generation, unasked=True)
                 self.actions.append(Fork(slot.number, slot.kind, generation))
 
     def _leave(self) -> None:
         """The pool is being stopped: drain or kill whoever is left, then finish."""
         starting = self.pool.starting_generation
         if starting is not None:
-            self._retire_zygote(starting)
+            self.retire_zygote(starting)
         deadline_s = self.pool.stop_deadline_s
         for slot in list(self.pool.slots.values()):
             self._let_go(slot, deadline_s)
-        left = len(self._alive())
+        left = len(self.alive())
         late = deadline_s is not None and self.now_s >= deadline_s
         if not left:
             killed = self.pool.killed_at_deadline
-            self._finish(0, f"stopped; {killed} had to be killed" if killed else "stopped")
+            self.finish(0, f"stopped; {killed} had to be killed" if killed else "stopped")
         elif late and self.pool.stop is Stop.NOW:
-            self._finish(0, f"stopped; {left} did not go")
+            self.finish(0, f"stopped; {left} did not go")
         elif late:
-            self._change(stop=Stop.NOW, stop_deadline_s=self.now_s + self.pool.rules.kill_timeout_s)
+            self.change(stop=Stop.NOW, stop_deadline_s=self.now_s + self.pool.rules.kill_timeout_s)
 
     def _let_go(self, slot: Slot, deadline_s: float | None) -> None:
         if slot.state is State.EMPTY:
-            self._drop(slot)
+            self.drop(slot)
         elif self.pool.stop is Stop.NOW:
             if slot.state in {State.BOOTING, State.UP, State.DRAINING}:
-                self._kill(slot, "SIGKILL")
+                self.kill(slot, "SIGKILL")
         elif slot.state in {State.BOOTING, State.UP}:
-            self._drain(slot, deadline_s)
+            self.drain(slot, deadline_s)
         elif slot.state is State.DRAINING and slot.deadline_s is None:
-            self._put(replace(slot, deadline_s=deadline_s))
+            self.put(replace(slot, deadline_s=deadline_s))
 
     def _retire_childless(self) -> None:
-        used = {slot.generation for slot in self._alive()}
+        used = {slot.generation for slot in self.alive()}
         for generation, zygote in list(self.pool.zygotes.items()):
             if zygote.state is ZygoteState.RETIRING and generation not in used:
-                self._retire_zygote(generation)
-
-    # -- small moves ----------------------------------------------------------------------
-
-    def _drain(self, slot: Slot, deadline_s: float | None) -> None:
-        self._move(slot, Move.DRAIN, deadline_s=deadline_s, unasked=False)
-        self.actions.append(Drain(slot.number))
-
-    def _kill(
-        self, slot: Slot, signal: str, deadline_s: float | None = None, unasked: bool = False
-    ) -> None:
-        self._move(slot, Move.KILL, deadline_s=deadline_s, unasked=unasked)
-        self.actions.append(Kill(slot.number, signal))
-
-    def _vacate(
-        self, slot: Slot, move: Move, due_s: float, quick_deaths: int | None = None
-    ) -> None:
-        deaths = slot.quick_deaths if quick_deaths is None else quick_deaths
-        self._move(slot, move, pid=None, due_s=due_s, quick_deaths=deaths, deadline_s=None)
-
-    def _move(self, slot: Slot, move: Move, **changes: Any) -> None:
-        try:
-            state = NEXT[slot.state, move]
-        except KeyError:
-            raise IllegalMove(
-                f"slot {slot.number} cannot {move.value} while it is {slot.state.value}"
-            ) from None
-        # Being ready while leaving changes nothing about when the leaving began.
-        since_s = slot.since_s if state is slot.state else self.now_s
-        self._put(replace(slot, state=state, since_s=since_s, **changes))
-
-    def _put(self, slot: Slot) -> None:
-        self._change(slots={**self.pool.slots, slot.number: slot})
-
-    def _drop(self, slot: Slot) -> None:
-        self._change(slots={n: s for n, s in self.pool.slots.items() if n != slot.number})
-
-    def _change(self, **changes: Any) -> None:
-        self.pool = replace(self.pool, **changes)
-
-    def _own(self, number: int, pid: int) -> Slot | None:
-        slot = self.pool.slots.get(number)
-        return slot if slot is not None and slot.pid == pid else None
-
-    def _alive(self) -> list[Slot]:
-        return [slot for slot in self.pool.slots.values() if slot.state in ALIVE]
-
-    def _zygote(self, state: ZygoteState) -> Zygote:
-        return Zygote(state, self.now_s)
-
-    def _start_zygote(self) -> None:
-        generation = self.pool.last_generation + 1
-        zygotes = {**self.pool.zygotes, generation: self._zygote(ZygoteState.STARTING)}
-        self._change(zygotes=zygotes, last_generation=generation)
-        self.actions.append(StartZygote(generation))
-
-    def _forget_zygote(self, generation: int) -> None:
-        self._change(zygotes={n: z for n, z in self.pool.zygotes.items() if n != generation})
-
-    def _retire_zygote(self, generation: int) -> None:
-        self._forget_zygote(generation)
-        self.actions.append(RetireZygote(generation))
-
-    def _count_boot_failure(self, text: str, exit_code: int) -> None:
-        failures = self.pool.boot_failures + 1
-        self._change(boot_failures=failures)
-        if failures >= self.pool.rules.boot_failures_max and self.pool.stop is Stop.NO:
-            self._finish(exit_code, f"children cannot boot, {failures} times in a row: {text}")
-
-    def _finish(self, exit_code: int, text: str) -> None:
-        if self.pool.finished:
-            return
-        for generation in list(self.pool.zygotes):
-            self._retire_zygote(generation)
-        self._change(finished=True)
-        self.actions.append(Finish(exit_code, text))
-
-    def _tell(self, event: str, **fields: object) -> None:
-        self.actions.append(Tell(event, fields))
-
-    def _tell_exit(self, event: str, slot: Slot, fact: Exited, delay_s: float) -> None:
-        self._tell(
-            event,
-            slot=slot.number,
-            kind=slot.kind.value,
-            pid=fact.pid,
-            status=fact.status,
-            busy=fact.was_busy,
-            lived_s=self.now_s - slot.born_s,
-            again_s=delay_s,
-        )
+                self.retire_zygote(generation)

@@ -279,10 +279,11 @@ class Nursery:
         """End the zygote and all its children, and wait for it, at most so many seconds."""
         if self._process is None:
             return
-        if self._writer is not None:
-            with suppress(OSError):
-                self._writer.write_eof()
-        if self._listening is not None:
+        if self._listening is None:
+            # Still importing, where it hears nothing; it has no children to take along either.
+            self._kill_zygote()
+        else:
+            self._shut()
             done, _ = await asyncio.wait({self._listening}, timeout=deadline_s)
             if not done:
                 self._kill_zygote()
@@ -439,6 +440,12 @@ class Nursery:
         if self._process is not None and self._process.returncode is None:
             _kill_group(self._process.pid, signal.SIGKILL)
 
+    def _shut(self) -> None:
+        """Say that nothing more will be asked: the zygote takes its children along and ends."""
+        if self._writer is not None:
+            with suppress(OSError):
+                self._writer.write_eof()
+
     async def _wait_status(self) -> str:
         """Return how the zygote ended; it has closed its socket, so it has no time left."""
         if self._process is None:
@@ -454,8 +461,7 @@ class Nursery:
         if self._writer is not None:
             self._writer.transport.abort()
         self._socket = None
-        for relay in self._relays:
-            await relay.close(LINGER_S)
+        await asyncio.gather(*(relay.close(LINGER_S) for relay in self._relays))
 
 
 def _status(exit_code: int | None, signo: int | None) -> str:

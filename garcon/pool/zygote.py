@@ -36,6 +36,9 @@ from garcon.pool.slots import ChildKind
 
 TRACEBACK_MAX = 8_000  # characters; the tail is what tells
 _RECEIVE_BYTES = 64 * 1024
+#: macOS has waitid from Python 3.13 on; before, a group is killed just after its leader is reaped.
+_PEEKS = hasattr(os, "waitid")
+
 _FDS_A_MESSAGE = 4  # a fork frame brings one; room for what the kernel joins
 
 
@@ -168,12 +171,16 @@ class Zygote:
 
     def _reap(self) -> None:
         for pid, slot in list(self._children.items()):
-            # Looked at without reaping: until its group is killed, the pid has to stay its own.
-            seen = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if seen is None:
+            if _PEEKS:
+                # Looked at without reaping: until its group is killed, the pid stays its own.
+                if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                    continue
+                _kill_group(pid, signal.SIGKILL)
+            reaped, status, usage = os.wait4(pid, os.WNOHANG)
+            if not reaped:
                 continue
-            _kill_group(pid, signal.SIGKILL)
-            _, status, usage = os.wait4(pid, 0)
+            if not _PEEKS:
+                _kill_group(pid, signal.SIGKILL)
             del self._children[pid]
             self._control.send("exited", slot=slot, pid=pid, **_ending(status, usage))
 

@@ -16,6 +16,7 @@ import pytest
 from garcon.errors import BootError
 from garcon.pool.lifecycle import ChildKind
 from garcon.pool.nursery import ChildExited, FlowRefused, ForkError, Notice, ZygoteExited
+from garcon.pool.resources import Machine
 from tests.contract.nursery_harness import (
     FLOWS,
     House,
@@ -370,8 +371,50 @@ def test_an_import_that_does_not_end_is_ended() -> None:
     asyncio.run(run())
 
 
+def test_a_close_during_the_import_does_not_wait_for_it() -> None:
+    """Ctrl-C while a large flow is being imported."""
+
+    async def run() -> None:
+        one = House("slow")
+        starting = asyncio.create_task(one.nursery.start())
+        while one.nursery.pid is None:
+            await asyncio.sleep(0)
+        await asyncio.wait_for(one.nursery.close(), 4.0)
+        with pytest.raises(BootError):
+            await starting
+
+    asyncio.run(run())
+
+
+class ShortOfMemory(Machine):
+    """A machine on which the kernel kills whenever it is looked at again."""
+
+    kills = 0
+
+    def oom_kills(self) -> int:
+        """Return one more each time."""
+        self.kills += 1
+        return self.kills
+
+
+def test_a_kill_by_the_kernel_for_want_of_memory_is_named() -> None:
+    """From the control group's counter; else it looks like anybody's kill -9."""
+
+    async def run() -> None:
+        async with house(machine=ShortOfMemory()) as one:
+            child = await one.worker()
+            os.kill(child.pid, signal.SIGKILL)
+            await wait_end(child)
+            fact = await one.wait_exit(child)
+        assert fact.oom
+        assert "was killed by SIGKILL (out of memory, by the kernel)" == fact.status
+
+    asyncio.run(run())
+
+
 SUPERVISOR = """
 import asyncio, json, sys
+from garcon.pool.resources import Machine
 from tests.contract.nursery_harness import House, hear, order
 
 async def run():

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from garcon.pool.resources import Machine
+from garcon.pool.resources import Machine, own_memory
 
 GIB = 1024**3
 
@@ -176,3 +176,20 @@ def test_this_very_machine_has_plausible_figures() -> None:
     assert 1 <= load.cpus <= (os.cpu_count() or 1)
     assert 0 <= load.busy <= 1
     assert 0 < load.memory_free <= load.memory_limit <= psutil.virtual_memory().total
+
+
+def test_the_growth_of_a_process_is_what_it_allocates() -> None:
+    """Ten megabytes that it writes to are ten megabytes more."""
+    before = own_memory(os.getpid())
+    kept = bytearray(os.urandom(1)) * 10_000_000
+    after = own_memory(os.getpid())
+
+    assert before is not None
+    assert after is not None
+    assert 9_500_000 <= after - before <= 12_000_000
+    assert 10_000_000 == len(kept)
+
+
+def test_a_process_that_is_gone_has_no_memory() -> None:
+    """Its exit is on its way by another road."""
+    assert own_memory(2**22 + 1) is None
