@@ -38,6 +38,13 @@ class Engine:
         self._server: EngineServer | None = None
         self.url = ""
 
+    @property
+    def server(self) -> EngineServer:
+        """The server itself, for tests of the engine; touch it only in ``call``."""
+        if self._server is None:
+            raise RuntimeError("the engine has not been started")
+        return self._server
+
     def start(self) -> None:
         """Serve; returns once the engine answers."""
         self._thread.start()

@@ -126,7 +126,7 @@ class Kernel:
             )
         if self._stopping:
             return None
-        poll = Poll(where, identity, invocation, alive, self._loop.create_future())
+        poll = Poll(where, identity, invocation, alive, self.new_answer())
         lists.wait(poll)
         poll.timer = self._loop.call_later(self.poll_hold_s, self._end_poll, poll)
         if lists.pending(where):
@@ -135,6 +135,10 @@ class Kernel:
             return await poll.answer
         finally:
             lists.leave(poll)
+
+    def new_answer(self) -> asyncio.Future[Assignment | None]:
+        """What a waiting poll is answered through."""
+        return self._loop.create_future()
 
     def release_polls(self, identity: str) -> int:
         """Answer all waiting polls of an identity with the empty result; how many they were."""

@@ -1,0 +1,269 @@
+"""The wire: targets, bodies, and how the service words what is wrong with them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import Any
+
+import pytest
+
+from garcon.engine.testing import Engine
+from tests.contract.engine.swf import RUN, Swf, decide, schedule
+
+FLOW = {"name": "flow", "version": "1"}
+SHORT = "SimpleWorkflowService."
+LONG = "com.amazonaws.swf.service.model.SimpleWorkflowService."
+
+
+def send(
+    engine: Engine, target: str | None, body: bytes, method: str = "POST"
+) -> tuple[int, Any, dict[str, str]]:
+    """Send bytes; return status, parsed body and headers."""
+    connection = http.client.HTTPConnection(engine.url.removeprefix("http://"), timeout=30)
+    connection.request(method, "/", body, {"X-Amz-Target": target} if target else {})
+    response = connection.getresponse()
+    text = response.read()
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    connection.close()
+    return response.status, json.loads(text) if text else None, headers
+
+
+def test_old_and_new_targets_are_understood(engine: Engine) -> None:
+    """What stands behind the last dot counts."""
+    body = b'{"registrationStatus":"REGISTERED"}'
+    for prefix in (SHORT, LONG):
+        status, answer, headers = send(engine, prefix + "ListDomains", body)
+        assert (status, answer) == (200, {"domainInfos": []})
+        assert len(headers["x-amzn-requestid"]) == 32
+
+
+def test_an_operation_without_result_answers_with_nothing(engine: Engine) -> None:
+    """200 and a body of no length."""
+    body = b'{"name":"d","workflowExecutionRetentionPeriodInDays":"1"}'
+    status, answer, headers = send(engine, SHORT + "RegisterDomain", body)
+    assert (status, answer, headers["content-length"]) == (200, None, "0")
+
+
+@pytest.mark.parametrize("target", [None, "", "SimpleWorkflowService", SHORT, SHORT + "Nothing"])
+def test_an_unknown_operation_is_refused(engine: Engine, target: str | None) -> None:
+    """By the service's code."""
+    status, answer, _ = send(engine, target, b"{}")
+    assert status == 400
+    assert answer["__type"] == "com.amazon.coral.service#UnknownOperationException"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[]",
+        b'"text"',
+        b"5",
+        b"null",
+        b"\xff\xfe",
+        b'{"registrationStatus": 5}',
+        b'{"registrationStatus": ["REGISTERED"]}',
+        b'{"registrationStatus": "REGISTERED", "maximumPageSize": "5"}',
+        b'{"registrationStatus": "REGISTERED", "maximumPageSize": 5.0}',
+        b'{"registrationStatus": "REGISTERED", "maximumPageSize": true}',
+        b'{"registrationStatus": "REGISTERED", "reverseOrder": "yes"}',
+        b'{"registrationStatus": NaN}',
+        b'{"registrationStatus": "\\ud800"}',
+        b"[" * 100_000,
+        b'{"maximumPageSize": ' + b"9" * 5000 + b"}",
+    ],
+)
+def test_what_is_no_json_of_the_right_types_is_not_serializable(
+    engine: Engine, body: bytes
+) -> None:
+    """SerializationException, never an internal failure."""
+    status, answer, _ = send(engine, SHORT + "ListDomains", body)
+    assert status == 400
+    assert answer["__type"] == "com.amazon.coral.service#SerializationException"
+
+
+def test_a_body_over_one_megabyte_is_refused(engine: Engine) -> None:
+    """And the engine goes on."""
+    body = json.dumps({"registrationStatus": "REGISTERED", "name": "x" * (1 << 20)}).encode()
+    status, answer, _ = send(engine, SHORT + "ListDomains", body)
+    assert (status, answer["__type"].rpartition("#")[2]) == (400, "SerializationException")
+    assert send(engine, SHORT + "ListDomains", b'{"registrationStatus":"REGISTERED"}')[0] == 200
+
+
+def test_another_method_is_refused(engine: Engine) -> None:
+    """Only POST carries calls."""
+    assert send(engine, SHORT + "ListDomains", b"", "GET")[0] == 400
+
+
+def test_unknown_members_and_nulls_count_as_absent(engine: Engine) -> None:
+    """As the service reads them."""
+    body = b'{"registrationStatus":"REGISTERED","maximumPageSize":null,"more":{"a":[1]}}'
+    assert send(engine, SHORT + "ListDomains", body)[0] == 200
+
+
+def test_several_errors_share_one_message_with_their_number(swf: Swf) -> None:
+    """Missing, too long, outside an enum, forbidden: all at once."""
+    code, text = swf.refusal(
+        "start_workflow_execution",
+        domain="dom",
+        workflowId="w" * 257,
+        workflowType={"name": "flow"},
+        childPolicy="NO",
+        tagList=["t" * 257],
+        taskPriority="high",
+    )
+    assert code == "ValidationException"
+    assert text.startswith("5 validation errors detected: ")
+    assert "Value null at 'workflowType.version' failed" in text
+    assert (
+        f"Value '{'w' * 257}' at 'workflowId' failed to satisfy constraint:"
+        " Member must have length less than or equal to 256" in text
+    )
+    assert "'childPolicy' failed to satisfy constraint: Member must satisfy enum value set:" in text
+    assert "at 'tagList.1.member' failed" in text
+    assert "at 'taskPriority' failed" in text
+
+
+def test_decisions_are_counted_from_one_in_messages(swf: Swf) -> None:
+    """With the service's own order of the decision types; nothing is written."""
+    run_id = swf.start()
+    task = swf.decision()
+    code, text = swf.refusal(
+        "respond_decision_task_completed",
+        taskToken=task["taskToken"],
+        decisions=[decide("RecordMarker", markerName="m"), {"decisionType": "Nothing"}],
+    )
+    assert code == "ValidationException"
+    assert text == (
+        "1 validation error detected: Value 'Nothing' at 'decisions.2.member.decisionType' failed"
+        " to satisfy constraint: Member must satisfy enum value set: [CompleteWorkflowExecution,"
+        " StartTimer, RequestCancelExternalWorkflowExecution, SignalExternalWorkflowExecution,"
+        " CancelTimer, RecordMarker, ScheduleActivityTask, ContinueAsNewWorkflowExecution,"
+        " ScheduleLambdaFunction, FailWorkflowExecution, RequestCancelActivityTask,"
+        " StartChildWorkflowExecution, CancelWorkflowExecution]"
+    )
+    code, text = swf.refusal(
+        "respond_decision_task_completed",
+        taskToken=task["taskToken"],
+        decisions=[{"decisionType": "StartTimer"}],
+    )
+    assert "Value null at 'decisions.1.member.startTimerDecisionAttributes'" in text
+    assert swf.names("w", run_id)[-1] == "DecisionTaskStarted"
+    swf.answer(task)
+
+
+@pytest.mark.parametrize("value", ["a:b", "a/b", "a|b", "a\nb", "\x7f", "a\x85", "arn", ""])
+def test_forbidden_names_are_refused(swf: Swf, value: str) -> None:
+    """In ids of runs, activities and timers alike."""
+    code, _ = swf.refusal(
+        "start_workflow_execution", domain="dom", workflowId=value, workflowType=FLOW, **RUN
+    )
+    assert code == "ValidationException"
+    swf.start()
+    task = swf.decision()
+    for decision in (
+        schedule(value),
+        decide("StartTimer", timerId=value, startToFireTimeout="1"),
+    ):
+        code, _ = swf.refusal(
+            "respond_decision_task_completed", taskToken=task["taskToken"], decisions=[decision]
+        )
+        assert code == "ValidationException"
+
+
+def test_a_name_may_contain_arn_and_anything_else(swf: Swf) -> None:
+    """Only the literal is forbidden."""
+    for name in ("learn", "arn2", "tägliche Läufe №1 💡", " blank "):
+        run_id = swf.start(name)
+        assert swf.describe(name, run_id)["executionInfo"]["execution"]["workflowId"] == name
+
+
+@pytest.mark.parametrize("list_name", [" work", "work ", "wo:rk"])
+def test_task_lists_have_no_blanks_at_their_ends(swf: Swf, list_name: str) -> None:
+    """Nor separators."""
+    code, _ = swf.refusal("poll_for_activity_task", domain="dom", taskList={"name": list_name})
+    assert code == "ValidationException"
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("executionStartToCloseTimeout", "NONE"),
+        ("executionStartToCloseTimeout", "0"),
+        ("executionStartToCloseTimeout", "31622401"),
+        ("executionStartToCloseTimeout", "123456789"),
+        ("taskStartToCloseTimeout", "-1"),
+        ("taskStartToCloseTimeout", "1.5"),
+        ("taskStartToCloseTimeout", "soon"),
+        ("taskStartToCloseTimeout", "²"),
+        ("taskPriority", "2147483648"),
+        ("taskPriority", ""),
+        ("input", "x" * 32_769),
+        ("tagList", ["t"] * 6),
+    ],
+)
+def test_a_start_value_outside_its_bounds_is_refused(swf: Swf, member: str, value: Any) -> None:
+    """Durations, priorities, lengths, numbers of tags."""
+    start = {"domain": "dom", "workflowId": "w", "workflowType": FLOW, **RUN, member: value}
+    code, text = swf.refusal("start_workflow_execution", **start)
+    assert code == "ValidationException"
+    assert f"'{member}'" in text
+
+
+@pytest.mark.parametrize("days", ["91", "-1", "x", ""])
+def test_a_retention_is_ninety_days_at_most(swf: Swf, days: str) -> None:
+    """Or NONE."""
+    code, _ = swf.refusal("register_domain", name="d", workflowExecutionRetentionPeriodInDays=days)
+    assert code == "ValidationException"
+
+
+@pytest.mark.parametrize("size", [1001, -1])
+def test_a_page_has_a_thousand_entries_at_most(swf: Swf, size: int) -> None:
+    """The bound is in the message."""
+    code, text = swf.refusal("list_domains", registrationStatus="REGISTERED", maximumPageSize=size)
+    bound = "less than or equal to 1000" if size > 0 else "greater than or equal to 0"
+    assert (code, bound in text) == ("ValidationException", True)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "respond_activity_task_completed",
+        "respond_activity_task_failed",
+        "respond_activity_task_canceled",
+        "record_activity_task_heartbeat",
+        "respond_decision_task_completed",
+    ],
+)
+def test_a_token_that_was_never_given_out_is_invalid(swf: Swf, operation: str) -> None:
+    """Whatever it looks like; also one of the other kind."""
+    swf.start()
+    decision_token = swf.decision()["taskToken"]
+    for token in ("x", "AAAAKgAAAAE=", "é", "A" * 1024):
+        assert swf.refusal(operation, taskToken=token) == ("ValidationException", "Invalid token")
+    if operation != "respond_decision_task_completed":
+        refused = swf.refusal(operation, taskToken=decision_token)
+        assert refused == ("ValidationException", "Invalid token")
+
+
+def test_a_token_of_another_engines_run_is_unknown(swf: Swf) -> None:
+    """Though the numbers in it fit."""
+    from garcon.engine.service.tokens import task_token
+
+    swf.start()
+    swf.decision()
+    token = task_token("decision", 1, 2, 3, "22another run")
+    code, _ = swf.refusal("respond_decision_task_completed", taskToken=token)
+    assert code == "UnknownResourceFault"
+
+
+def test_texts_survive_unchanged(swf: Swf) -> None:
+    """Unicode, controls and quotes in data fields."""
+    text = 'é💡\u2028"\\\n\x00 end'
+    run_id = swf.start(input=text)
+    swf.step(schedule(input=text))
+    task = swf.activity()
+    assert task["input"] == text
+    swf.api.respond_activity_task_completed(taskToken=task["taskToken"], result=text)
+    assert swf.last("w", run_id, "ActivityTaskCompleted")["result"] == text
