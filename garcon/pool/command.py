@@ -6,15 +6,17 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 from garcon.log import LogSettings, TextFormatter, configure
 from garcon.pool.config import PoolConfig, check_workflow_id, parse_input
 from garcon.pool.display import Display, JsonDisplay, TerminalDisplay
+from garcon.pool.mission import Mission
 from garcon.pool.streams import BackgroundStream
 from garcon.pool.supervisor import Supervisor
+from garcon.pool.watch import SingleRun, Wanted
 
 #: How long a command waits at its end for who reads its output, seconds.
 LAST_WORDS_S = 10.0
@@ -27,12 +29,36 @@ def run_pool(words: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
         GarconError: why it could not do what was asked, with its own exit code.
     """
     config = configure_pool(words)
+    mission = None
+    if config.input is not None:
+        mission = SingleRun(Wanted(config.input, config.workflow_id, config.priority))
+    return supervise(config, lambda *streams: make_display(config, *streams), mission, out, err)
+
+
+def supervise(
+    config: PoolConfig,
+    show_on: Callable[[TextIO, TextIO], Display],
+    mission: Mission | None,
+    out: TextIO,
+    err: TextIO,
+) -> int:
+    """Run the pool of `config` until its mission is over or it is stopped; return the exit code.
+
+    Args:
+        config: the checked words.
+        show_on: makes the display of the streams for results and for all else.
+        mission: what to run; None for a pool that serves.
+        out: stdout.
+        err: stderr.
+    Raises:
+        GarconError: why it could not do what was asked, with its own exit code.
+    """
     behind = [BackgroundStream(stream) for stream in (out, err)]
-    display = make_display(config, *(cast(TextIO, stream) for stream in behind))
+    display = show_on(*(cast(TextIO, stream) for stream in behind))
     shown = _show_log(config.log, display)
     written = configure(config.log) if config.log.file else None
     try:
-        return asyncio.run(Supervisor(config, display).run())
+        return asyncio.run(Supervisor(config, display, mission).run())
     finally:
         logging.getLogger().removeHandler(shown)
         if written is not None:

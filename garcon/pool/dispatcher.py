@@ -204,6 +204,10 @@ class Dispatcher:
         elif frame.kind == "timing":
             self._set_heartbeat(task, float(frame.head["heartbeat_s"]))
         elif frame.kind in ("done", "failed", "canceled"):
+    def count_workers(self) -> tuple[int, int]:
+        """Return how many workers have a task, and how many there are."""
+        return len(self.busy), len(self._workers)
+
             self._end(task, frame)
             self._free(worker)
 

@@ -22,15 +22,14 @@ from garcon.pool.dataplane import DataPlane
 from garcon.pool.deciding import Deciding
 from garcon.pool.dispatcher import Dispatcher
 from garcon.pool.display import Display
-from garcon.pool.execution import Executions, default_workflow_id
 from garcon.pool.frames import Frame
 from garcon.pool.jobs import Jobs
 from garcon.pool.journal import Journal
+from garcon.pool.mission import Desk, Mission
 from garcon.pool.nursery import Child
 from garcon.pool.recovery import answer_for_the_dead
 from garcon.pool.registration import RETENTION_DAYS, ensure_types
 from garcon.pool.slots import ChildKind
-from garcon.pool.watch import Wanted, Watch
 
 logger = logging.getLogger("garcon.pool")
 
@@ -50,6 +49,7 @@ class Service:
         display: Display,
         on_overdue: Callable[[int], None],
         autosize: AutoSize | None = None,
+        mission: Mission | None = None,
     ) -> None:
         """Serve as `config` says.
 
@@ -58,6 +58,7 @@ class Service:
             display: shows the execution.
             on_overdue: told the slot of a decider that has to be killed.
             autosize: watches the number of workers; None where it is fixed.
+            mission: what to run; None for a pool that only serves.
         """
         self._autosize = autosize
         self._config = config
@@ -66,7 +67,8 @@ class Service:
         # One thread for what cannot be awaited: boto3's control calls and starting an engine.
         self._helper = ThreadPoolExecutor(1, thread_name_prefix="garcon-control")
         self._jobs = Jobs()
-        self._watch: Watch | None = None
+        self._mission = mission
+        self._desk: Desk | None = None
         self._plane: DataPlane | None = None
         self._journal: Journal | None = None
         self._dispatcher: Dispatcher | None = None
@@ -119,9 +121,14 @@ class Service:
             on_overdue=self._on_overdue,
             on_closing=self._on_closing,
         )
-        executions = Executions(lambda: client.swf_client(engine), flow)
-        self._watch = Watch(executions, self._control, self._display)
-        self._flow = flow
+        self._desk = Desk(
+            flow,
+            engine,
+            lambda: client.swf_client(engine),
+            self._control,
+            self._display,
+            self._dispatcher.count_workers,
+        )
         for child in self._waiting.values():
             self._employ(child)
         self._waiting.clear()
@@ -144,17 +151,15 @@ class Service:
         workers = max(self._config.procs or 0, self._config.max_procs or WORKERS_MAX)
         return 4 * workers + len(flow.activities) + 10
 
-    async def run_execution(self) -> int:
-        """Run the execution that the command asks for, and return the exit code.
+    async def run_mission(self) -> int:
+        """Run what the command asks for, and return the exit code.
 
         Raises:
             GarconError: it could not be started, joined or watched to its end.
         """
-        assert self._watch is not None
-        data = self._config.input
-        assert data is not None
-        workflow_id = self._config.workflow_id or default_workflow_id(self._flow.name, data)
-        return await self._watch.run(Wanted(workflow_id, data, self._config.priority))
+        assert self._mission is not None
+        assert self._desk is not None
+        return await self._mission.run(self._desk)
 
     # -- children -----------------------------------------------------------------------------
 
@@ -258,8 +263,8 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self._helper, call, *args)
 
     def _on_closing(self, run_id: str) -> None:
-        if self._watch is not None:
-            self._watch.hurry(run_id)
+        if self._mission is not None:
+            self._mission.hurry(run_id)
 
     def _on_connection(self, lost: bool, text: str) -> None:
         level = logging.WARNING if lost else logging.INFO

@@ -43,6 +43,7 @@ from garcon.pool.facts import (
 )
 from garcon.pool.frames import FrameError
 from garcon.pool.jobs import Jobs
+from garcon.pool.mission import Mission
 from garcon.pool.nursery import Child, ChildExited, ForkError, Notice, Nursery, ZygoteExited
 from garcon.pool.resources import Machine
 from garcon.pool.service import Service
@@ -63,12 +64,21 @@ OVERDUE_GRACE_S = 1.0
 class Supervisor:
     """One pool, from the command to its exit code."""
 
-    def __init__(self, config: PoolConfig, display: Display) -> None:
-        """Run what `config` says, and show it on `display`."""
+    def __init__(
+        self, config: PoolConfig, display: Display, mission: Mission | None = None
+    ) -> None:
+        """Run what `config` says, and show it on `display`.
+
+        Args:
+            config: the command's words.
+            display: shows what happens.
+            mission: what to run before it leaves; None for a pool that serves until it is stopped.
+        """
         self._config = config
         self._display = display
         machine = Machine()
         workers = config.procs or first_size(machine, config.max_procs)
+        self._mission = mission
         rules = Rules(drain_timeout_s=config.drain_timeout_s)
         self._pool = Pool.of(workers, config.deciders, rules)
         self._facts: asyncio.Queue[Fact] = asyncio.Queue()
@@ -77,7 +87,7 @@ class Supervisor:
         autosize = None
         if config.procs is None:
             autosize = AutoSize(machine, config.max_procs, self._on_size)
-        self._service = Service(config, display, self._on_overdue, autosize)
+        self._service = Service(config, display, self._on_overdue, autosize, mission)
         self._described: asyncio.Future[FlowDescription] | None = None
         self._stop_now = asyncio.Event()
         self._stopping = False
@@ -151,8 +161,8 @@ class Supervisor:
             flow = await self._described
             await self._service.begin(flow, engine)
             self._tell_ready()
-            if self._config.input is not None:
-                self._closed_with = await self._service.run_execution()
+            if self._mission is not None:
+                self._closed_with = await self._service.run_mission()
                 self._facts.put_nowait(StopAsked())
         except GarconError as error:
             self._failure = error
@@ -189,7 +199,7 @@ class Supervisor:
         if self._finish.exit_code:
             kind = FlowError if self._finish.exit_code == FlowError.exit_code else BootError
             raise kind(self._finish.text)
-        if self._config.input is None:
+        if self._mission is None:
             return 0
         if self._closed_with is None:
             raise Interrupted(

@@ -1,14 +1,15 @@
 """The execution that a command was asked to run: started or joined, shown, and how it ended.
 
-The watch only looks; the pool beside it does the work, and so may other pools. Law: what it says
-of an ending comes from the engine, never from what this pool happened to do.
+`Watch` follows one run until it closes; `SingleRun` is the mission of `garcon pool --input`. They
+only look; the pool beside them does the work, and so may other pools. Law: what is said of an
+ending comes from the engine, never from what this pool happened to do.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,9 @@ from botocore.exceptions import BotoCoreError
 
 from garcon.errors import EngineError, ServiceError
 from garcon.log import log_event
-from garcon.pool.display import Display, Report
-from garcon.pool.execution import Executions, Look, Run
+from garcon.pool.display import Report
+from garcon.pool.execution import Executions, Look, Run, default_workflow_id
+from garcon.pool.mission import Control, Desk
 from garcon.progress import Counts
 
 logger = logging.getLogger("garcon.pool")
@@ -32,36 +34,36 @@ PATIENCE_S = 300.0
 COMPLETED = 0
 CLOSED_OTHERWISE = 1
 
-#: Runs a blocking call on the supervisor's helper thread.
-Control = Callable[..., Awaitable[Any]]
-
 
 @dataclass(frozen=True)
 class Wanted:
-    """What was asked for: the id, the input and the priority of the execution."""
+    """What was asked for: the input, the id and the priority of the execution.
 
-    workflow_id: str
+    Attributes:
+        input: its input.
+        workflow_id: its id; None for the one that follows from flow and input.
+        priority: SWF's task priority; None for SWF's default.
+    """
+
     input: Mapping[str, Any]
+    workflow_id: str | None = None
     priority: int | None = None
 
 
-class Watch:
-    """One execution from the command's side."""
+class SingleRun:
+    """The mission of one execution."""
 
-    def __init__(self, executions: Executions, control: Control, display: Display) -> None:
-        """Use `control` for blocking calls and show what is seen on `display`."""
-        self._executions = executions
-        self._control = control
-        self._display = display
-        self._hurry = asyncio.Event()
-        self._run: Run | None = None
+    def __init__(self, wanted: Wanted) -> None:
+        """Run what is `wanted`."""
+        self._wanted = wanted
+        self._watch: Watch | None = None
 
     def hurry(self, run_id: str) -> None:
         """Look at once: the run has probably just closed."""
-        if self._run is not None and self._run.run_id == run_id:
-            self._hurry.set()
+        if self._watch is not None:
+            self._watch.hurry(run_id)
 
-    async def run(self, wanted: Wanted) -> int:
+    async def run(self, desk: Desk) -> int:
         """Start or join the execution, show it until it closes, and return the exit code.
 
         Raises:
@@ -70,26 +72,49 @@ class Watch:
         """
         loop = asyncio.get_running_loop()
         began_s = loop.time()
-        started = await self._control(
-            self._executions.start_or_join, wanted.workflow_id, wanted.input, wanted.priority
+        executions, wanted = desk.executions, self._wanted
+        workflow_id = wanted.workflow_id or default_workflow_id(desk.flow.name, wanted.input)
+        started = await desk.control(
+            executions.start_or_join, workflow_id, wanted.input, wanted.priority
         )
-        self._run = started.run
-        self._display.started(started)
-        look = await self._wait_closed(started.run)
-        ending = await self._control(self._executions.ending, started.run)
+        self._watch = Watch(executions, desk.control, started.run)
+        desk.display.started(started)
+        look = await self._watch.wait_closed(desk.display.progress)
+        ending = await desk.control(executions.ending, started.run)
         status = look.close_status or ""
-        self._display.closed(
-            Report(started.run, status, look.counts, ending, loop.time() - began_s)
-        )
+        desk.display.closed(Report(started.run, status, look.counts, ending, loop.time() - began_s))
         return COMPLETED if status == "COMPLETED" else CLOSED_OTHERWISE
 
-    async def _wait_closed(self, run: Run) -> Look:
+
+class Watch:
+    """One run, looked at until it closes."""
+
+    def __init__(self, executions: Executions, control: Control, run: Run) -> None:
+        """Look at `run`; use `control` for blocking calls."""
+        self._executions = executions
+        self._control = control
+        self._run = run
+        self._hurry = asyncio.Event()
+
+    def hurry(self, run_id: str) -> None:
+        """Look at once, if this is the run: it has probably just closed."""
+        if self._run.run_id == run_id:
+            self._hurry.set()
+
+    async def wait_closed(self, on_progress: Callable[[Mapping[str, Counts], float], None]) -> Look:
+        """Return the last look at the run once it has closed.
+
+        Args:
+            on_progress: told the counts, and when they were seen (the loop's time, seconds).
+        Raises:
+            EngineError: the engine refuses, or stays away too long.
+        """
         loop = asyncio.get_running_loop()
         began_s = seen_s = loop.time()
         counts: Mapping[str, Counts] = {}
         while True:
             try:
-                look: Look = await self._control(self._executions.look, run)
+                look: Look = await self._control(self._executions.look, self._run)
             except (EngineError, BotoCoreError) as error:
                 if _is_final(error) or loop.time() - seen_s > PATIENCE_S:
                     raise _as_engine_error(error) from error
@@ -98,7 +123,7 @@ class Watch:
                 seen_s = loop.time()
                 # The last decision may tell less than an earlier one: keep what is known.
                 counts = look.counts or counts
-                self._display.progress(counts, seen_s)
+                on_progress(counts, seen_s)
                 if look.close_status is not None:
                     return Look(look.close_status, counts)
             early = loop.time() - began_s < 2 * LOOK_S
