@@ -110,6 +110,7 @@ class Activity(GarconLogger):
         schedule_to_start_timeout: seconds that one instance may wait for a worker.
         pool_size: instances in the fan-out that was computed last; 0 before the first.
         external: whether another program runs it.
+        max_procs: instances of it that one pool runs at once; None for no cap of its own.
     """
 
     name: str = ""
@@ -125,6 +126,7 @@ class Activity(GarconLogger):
     schedule_to_start_timeout: int = DEFAULT_ACTIVITY_SCHEDULE_TO_START
     pool_size: int = 0
     external: bool = False
+    max_procs: int | None = None
     requires: list[Activity] = []  # noqa: RUF012 - a default that is never changed in place
     generators: list[Generator] = []  # noqa: RUF012 - likewise
     _client: Any = None
@@ -162,7 +164,7 @@ class Activity(GarconLogger):
 
         Args:
             data: any of `name short_name flow_name domain version task_list requires retry
-                lost_retry run tasks runner generators on_exception schedule_to_start`.
+                lost_retry max_procs run tasks runner generators on_exception schedule_to_start`.
         """
         self.pool_size = 0
         self.version = data.get("version") or self.version
@@ -174,7 +176,7 @@ class Activity(GarconLogger):
         self.requires = self.requires or list(data.get("requires") or [])
         self.generators = self.generators or list(data.get("generators") or [])
         self.runner = self.runner or first_given(data, "runner", "run", "tasks")
-        for count in ("retry", "lost_retry"):
+        for count in ("retry", "lost_retry", "max_procs"):
             if data.get(count) is not None:
                 setattr(self, count, data[count])
         self.on_exception = self.on_exception or data.get("on_exception")
@@ -414,6 +416,7 @@ def create(*args: Any, **kwargs: Any) -> Callable[..., Activity]:
 
     What comes back takes keywords: `name`; `run` (or `tasks`), a runner; `requires`, activities;
     `retry` and `lost_retry`, further attempts after a failure or the death of a worker;
+    `max_procs`, instances of it that one pool runs at once;
     `generators` (or `generator`); `schedule_to_start`, seconds; `on_exception(activity, error)`;
     `external=True` with `timeout` and `heartbeat` in seconds.
 

@@ -88,6 +88,14 @@ def _procs(_context: click.Context, _option: click.Parameter, value: str) -> int
     "--drain-timeout", type=click.FloatRange(0), default=75.0, show_default=True, metavar="S",
     help="Seconds that running tasks may go on after a stop.",
 )  # fmt: skip
+@click.option(
+    "--activities", metavar="A,B",
+    help="Serve these activities only.  [default: all that are not external]",
+)  # fmt: skip
+@click.option(
+    "--cancel-grace", type=click.FloatRange(0), default=30.0, show_default=True, metavar="S",
+    help="Seconds that a canceled task has to end by itself before its worker is killed.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Results as JSON lines on stdout.")
 @click.option(
     "--chdir", type=click.Path(exists=True, file_okay=False), metavar="DIR",

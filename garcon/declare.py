@@ -17,7 +17,7 @@ _CREATE_KEYWORDS = ("client", "domain", "name", "version", "on_exception")
 
 _ACTIVITY_KEYWORDS = (
     *("name", "run", "tasks", "requires", "retry", "lost_retry", "generators", "generator"),
-    *("schedule_to_start", "on_exception", "external", "timeout", "heartbeat"),
+    *("schedule_to_start", "on_exception", "external", "timeout", "heartbeat", "max_procs"),
 )
 
 
@@ -93,6 +93,7 @@ def activity_data(bound: Bound, flow_name: str, options: Mapping[str, Any]) -> d
         "requires": _activities(where, options.get("requires")),
         "retry": _count(where, "retry", options.get("retry")),
         "lost_retry": _count(where, "lost_retry", options.get("lost_retry")),
+        "max_procs": _count(where, "max_procs", options.get("max_procs"), least=1),
         "generators": _generators(where, options),
         "schedule_to_start": _count(where, "schedule_to_start", options.get("schedule_to_start")),
         "on_exception": options.get("on_exception") or bound.on_exception,
@@ -114,11 +115,11 @@ def _activities(where: str, requires: Any) -> list[Any]:
     return found
 
 
-def _count(where: str, what: str, value: Any) -> int | None:
+def _count(where: str, what: str, value: Any, least: int = 0) -> int | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise FlowError(f"{where}: {what}={value!r} is no number from 0 up")
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise FlowError(f"{where}: {what}={value!r} is no number from {least} up")
     return value
 
 

@@ -54,6 +54,7 @@ class ActivityDescription:
             whole manifest such as `5%`; None lets all others run to their end.
         max_open: instances that may be scheduled or running at once in an execution.
         rate_per_s: instances that may be scheduled a second in an execution.
+        max_procs: instances that one pool runs at once; None for as many as it has workers.
     """
 
     name: str
@@ -75,6 +76,7 @@ class ActivityDescription:
     max_failures: int | str | None = None
     max_open: int | None = None
     rate_per_s: float | None = None
+    max_procs: int | None = None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ActivityDescription:

@@ -313,6 +313,7 @@ def _describe(activity: Activity) -> ActivityDescription:
         lost_retry=LOST_RETRY if activity.lost_retry is None else activity.lost_retry,
         heartbeat_s=heartbeat_s,
         start_to_close_s=start_to_close_s,
+        max_procs=activity.max_procs,
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from garcon.log import LogSettings, TextFormatter, configure
-from garcon.pool.config import PoolConfig, check_workflow_id, parse_input
+from garcon.pool.config import PoolConfig, check_workflow_id, parse_activities, parse_input
 from garcon.pool.display import Display, JsonDisplay, TerminalDisplay
 from garcon.pool.mission import Mission
 from garcon.pool.streams import BackgroundStream
@@ -97,6 +97,8 @@ def configure_pool(words: Mapping[str, Any]) -> PoolConfig:
         workflow_id=workflow_id,
         priority=words["priority"],
         drain_timeout_s=words["drain_timeout"],
+        activities=parse_activities(words["activities"]),
+        cancel_grace_s=words["cancel_grace"],
         json=words["as_json"],
         folder=enter_folder(words["chdir"]),
         log=settings,

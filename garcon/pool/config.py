@@ -12,6 +12,7 @@ from typing import Any
 
 from garcon.errors import UsageError
 from garcon.log import LogSettings
+from garcon.pool.bounds import CANCEL_GRACE_S
 
 #: SWF's limit for an execution's input, characters.
 INPUT_MAX = 32_768
@@ -37,6 +38,8 @@ class PoolConfig:
         workflow_id: id of that execution; None for the one that follows from flow and input.
         priority: SWF's task priority of that execution, None for SWF's default.
         drain_timeout_s: how long running tasks may go on after a stop.
+        activities: names of the activities to serve; None for all that are the flow's own.
+        cancel_grace_s: how long a canceled task may take to end by itself.
         json: whether results are JSON lines.
         folder: the working folder, first in the flow's module search path.
         log: where log lines go.
@@ -52,6 +55,8 @@ class PoolConfig:
     workflow_id: str | None = None
     priority: int | None = None
     drain_timeout_s: float = DRAIN_TIMEOUT_S
+    activities: tuple[str, ...] | None = None
+    cancel_grace_s: float = CANCEL_GRACE_S
     json: bool = False
     folder: Path = field(default_factory=Path.cwd)
     log: LogSettings = field(default_factory=LogSettings)
@@ -92,6 +97,20 @@ def parse_input(text: str) -> dict[str, Any]:
             "what is large"
         )
     return data
+
+
+def parse_activities(text: str | None) -> tuple[str, ...] | None:
+    """Return the names that `--activities a,b` lists, None where it was not given.
+
+    Raises:
+        UsageError: it names none.
+    """
+    if text is None:
+        return None
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise UsageError("--activities names none; write --activities first,second")
+    return names
 
 
 def check_workflow_id(workflow_id: str) -> str:

@@ -11,21 +11,29 @@ import asyncio
 import json
 import logging
 import random
-from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from garcon.description import HEARTBEAT_S, ActivityDescription, FlowDescription
+from garcon.description import (
+    HEARTBEAT_S,
+    START_TO_CLOSE_S,
+    ActivityDescription,
+    FlowDescription,
+)
 from garcon.errors import EngineError, EngineUnreachable, ServiceError
 from garcon.log import log_event
 from garcon.outcome import Failure, Kind, encode_failure
+from garcon.pool.bounds import CANCEL_GRACE_S, overdue_at_s
+from garcon.pool.choice import choose_activities
 from garcon.pool.dataplane import DataPlane
 from garcon.pool.frames import Frame, FrameError
 from garcon.pool.jobs import Jobs
 from garcon.pool.journal import Journal
 from garcon.pool.nursery import Child
 from garcon.pool.polling import PollLevels
+from garcon.pool.tally import Tally, TaskEnd
 
 logger = logging.getLogger("garcon.pool")
 
@@ -45,6 +53,7 @@ REST_FIRST_S = 0.2
 REST_MAX_S = 30.0
 
 TICK_S = 0.5
+TICK_MIN_S = 0.02
 
 
 @dataclass
@@ -58,7 +67,12 @@ class ActivityTask:
         taken_at_s: when it came, loop time.
         next_beat_s: when the engine is to hear of it next, loop time.
         slot: the worker that runs it, None while it waits for one.
-        vanished: the engine knows it no more, or wants it canceled: nothing is to be answered.
+        begun_at_s: when that worker got it, loop time.
+        vanished: the engine knows it no more: nothing is to be answered.
+        heartbeat_s: seconds within which the engine wants to hear of it.
+        start_to_close_s: seconds that it may take.
+        cancel_by_s: when a task that was told to end is ended, loop time.
+        details: what it said last of itself.
     """
 
     number: int
@@ -71,8 +85,11 @@ class ActivityTask:
     taken_at_s: float
     next_beat_s: float
     slot: int | None = None
+    begun_at_s: float | None = None
     vanished: bool = False
     heartbeat_s: float = HEARTBEAT_S
+    start_to_close_s: float = START_TO_CLOSE_S
+    cancel_by_s: float | None = None
     details: str | None = None
 
     @property
@@ -93,37 +110,48 @@ class _Worker:
     leaving: bool = False
 
 
-@dataclass
-class Tally:
-    """What the dispatcher has done so far.
-
-    Attributes:
-        completed: tasks answered as completed.
-        failed: tasks answered as failed by their own code.
-        lost: tasks whose worker died.
-        handed_back: tasks given back unrun.
-    """
-
-    completed: int = 0
-    failed: int = 0
-    lost: int = 0
-    handed_back: int = 0
-    failures: deque[str] = field(default_factory=lambda: deque(maxlen=20))
-
-
 class Dispatcher:
     """The way of activity tasks between one engine and the workers of one pool."""
 
     def __init__(
-        self, plane: DataPlane, journal: Journal, flow: FlowDescription, identity: str
+        self,
+        plane: DataPlane,
+        journal: Journal,
+        flow: FlowDescription,
+        identity: str,
+        *,
+        on_overdue: Callable[[int], None],
+        activities: Iterable[str] | None = None,
+        cancel_grace_s: float = CANCEL_GRACE_S,
+        on_end: Callable[[TaskEnd], None] | None = None,
     ) -> None:
-        """Serve the activities of `flow`; `identity` names this pool in the histories."""
+        """Serve the activities of `flow`.
+
+        Args:
+            plane: the calls.
+            journal: keeps the tokens in hand.
+            flow: names, timeouts and caps.
+            identity: names this pool in the histories.
+            on_overdue: told the slot of a worker that has to go, its task being answered.
+            activities: names of those to poll for; None for all that are not external.
+            cancel_grace_s: seconds that a canceled task has to end by itself.
+            on_end: told how each task ended.
+        Raises:
+            UsageError: an activity of that name is not this pool's to serve.
+        """
         self._plane = plane
         self._journal = journal
         self._flow = flow
         self._identity = identity
-        served = [one for one in flow.activities if not one.external]
-        self._by_type = {(one.type_name, one.version): one for one in served}
+        self._on_overdue = on_overdue
+        self._on_end = on_end
+        self._cancel_grace_s = cancel_grace_s
+        served = choose_activities(flow, activities)
+        # A list may be shared with an activity that was not chosen: what comes is run all the same.
+        known = [one for one in flow.activities if not one.external]
+        self._by_type = {(one.type_name, one.version): one for one in known}
+        self._caps = {one.name: one.max_procs for one in known if one.max_procs is not None}
+        self._capped_lists = _capped_lists(known)
         self._levels = PollLevels(dict.fromkeys(one.task_list for one in served))
         self._failed_polls: dict[str, int] = {}
         self._workers: dict[int, _Worker] = {}
@@ -176,6 +204,10 @@ class Dispatcher:
         """Slots with a task."""
         return frozenset(slot for slot, one in self._workers.items() if one.task is not None)
 
+    def count_workers(self) -> tuple[int, int]:
+        """Return how many workers have a task, and how many there are."""
+        return len(self.busy), len(self._workers)
+
     @property
     def idle(self) -> int:
         """Workers that wait for a task."""
@@ -202,29 +234,31 @@ class Dispatcher:
         if frame.kind == "beat":
             task.details = str(frame.head.get("details") or "") or None
         elif frame.kind == "timing":
-            self._set_heartbeat(task, float(frame.head["heartbeat_s"]))
+            self._set_timing(task, frame.head)
         elif frame.kind in ("done", "failed", "canceled"):
-    def count_workers(self) -> tuple[int, int]:
-        """Return how many workers have a task, and how many there are."""
-        return len(self.busy), len(self._workers)
-
             self._end(task, frame)
             self._free(worker)
 
     # -- life ---------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Beat for running tasks and hand back what waited too long, until cancelled."""
+        """Beat for tasks, end what is overdue, hand back what waited too long, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(self._next_tick_s(loop.time()))
             now_s = loop.time()
             for task in list(self._held.values()):
                 if task.next_beat_s <= now_s and not task.vanished:
                     task.next_beat_s = now_s + task.heartbeat_s / BEATS_A_TIMEOUT
                     self._jobs.spawn(self._beat(task))
+            self.end_overdue(now_s)
             self.hand_back_stale(now_s)
             self._pump()
+
+    def _next_tick_s(self, now_s: float) -> float:
+        """Return for how long the loop may sleep without being late for a task's end."""
+        ends = [overdue_at_s(one.taken_at_s, one.start_to_close_s) for one in self._held.values()]
+        return min(TICK_S, max(TICK_MIN_S, min(ends, default=now_s + TICK_S) - now_s))
 
     async def drain(self, deadline_s: float) -> None:
         """Take nothing more; return when nothing is held and no poll waits, or at the deadline.
@@ -258,7 +292,9 @@ class Dispatcher:
         if self._stopping:
             return
         now_s = asyncio.get_running_loop().time()
-        due = self._levels.take_due(len(self._idle), len(self._in_hand), len(self._workers), now_s)
+        due = self._levels.take_due(
+            len(self._idle), len(self._in_hand), len(self._workers), now_s, self._rooms()
+        )
         for task_list in due:
             self._jobs.spawn(self._poll(task_list))
 
@@ -315,6 +351,7 @@ class Dispatcher:
             taken_at_s=now_s,
             next_beat_s=now_s + described.heartbeat_s / BEATS_A_TIMEOUT,
             heartbeat_s=float(described.heartbeat_s),
+            start_to_close_s=float(described.start_to_close_s),
         )
         self._held[task.number] = task
         self._journal.hold_activity(token)
@@ -329,12 +366,39 @@ class Dispatcher:
             self._assign()
 
     def _assign(self) -> None:
-        while self._in_hand and self._idle:
+        now_s = asyncio.get_running_loop().time()
+        while self._idle and (task := self._next_in_hand()) is not None:
             worker = self._workers[self._idle.popleft()]
-            task = self._in_hand.popleft()
+            self._in_hand.remove(task)
             task.slot = worker.child.slot
+            task.begun_at_s = now_s
             worker.task = task
             self._jobs.spawn(self._send(worker, task))
+
+    def _next_in_hand(self) -> ActivityTask | None:
+        """Return the oldest task that its activity's cap lets run, None where there is none."""
+        if not self._caps:
+            return self._in_hand[0] if self._in_hand else None
+        running = self._running()
+        for task in self._in_hand:
+            name = task.activity.name
+            if name not in self._caps or running[name] < self._caps[name]:
+                return task
+        return None
+
+    def _running(self) -> Counter[str]:
+        """Return how many tasks of each activity workers have."""
+        return Counter(one.task.activity.name for one in self._workers.values() if one.task)
+
+    def _rooms(self) -> dict[str, int] | None:
+        """Return how many more tasks each capped list may bring, None where none is capped."""
+        if not self._capped_lists:
+            return None
+        here = self._running() + Counter(task.activity.name for task in self._in_hand)
+        return {
+            task_list: sum(max(0, self._caps[name] - here[name]) for name in names)
+            for task_list, names in self._capped_lists.items()
+        }
 
     async def _send(self, worker: _Worker, task: ActivityTask) -> None:
         try:
@@ -347,6 +411,8 @@ class Dispatcher:
                 workflow_id=task.workflow_id,
                 run_id=task.run_id,
                 domain=self._flow.domain,
+                heartbeat_s=task.activity.heartbeat_s,
+                start_to_close_s=task.activity.start_to_close_s,
             )
         except FrameError as error:
             # The worker is dying or deaf: its exit is told soon, and answers the task.
@@ -379,26 +445,76 @@ class Dispatcher:
 
     def _end(self, task: ActivityTask, frame: Frame) -> None:
         if frame.kind == "done":
-            self.tally.completed += 1
+            self._note_end(task, "completed", frame.head)
             self._reply(task, "Completed", {"result": frame.body.decode()})
         elif frame.kind == "canceled":
+            self._note_end(task, "canceled", frame.head)
             self._reply(task, "Canceled", {})
         else:
             told = json.loads(frame.body)
-            self.tally.failed += 1
-            self.tally.failures.append(f"{task.activity_id}: {told['reason']}")
+            self._note_end(task, "failed", frame.head)
             log_event(logger, logging.WARNING, "task.failed", **task.fields, reason=told["reason"])
             self._reply(task, "Failed", told)
 
+    def _note_end(
+        self, task: ActivityTask, outcome: str, used: Mapping[str, Any] | None = None
+    ) -> None:
+        """Count how a task ended, and tell what it used where its worker says so."""
+        setattr(self.tally, outcome, getattr(self.tally, outcome) + 1)
+        begun_at_s, used = task.begun_at_s, used or {}
+        ended_s = asyncio.get_running_loop().time()
+        end = TaskEnd(
+            task.activity.name,
+            outcome,
+            0.0 if begun_at_s is None else ended_s - begun_at_s,
+            cpu_s=used.get("cpu_s"),
+            peak_kb=used.get("peak_kb"),
+        )
+        log_event(
+            logger, logging.DEBUG, "task.done", **task.fields, outcome=outcome,
+            seconds=end.seconds, cpu_s=end.cpu_s, peak_kb=end.peak_kb,
+        )  # fmt: skip
+        if self._on_end is not None:
+            self._on_end(end)
+
     def _lose(self, task: ActivityTask, text: str, facts: Mapping[str, Any]) -> None:
-        self.tally.lost += 1
+        self._note_end(task, "lost", facts)
         log_event(logger, logging.WARNING, "task.lost", **task.fields, why=text)
         self._fail(task, Failure(Kind.LOST, text, facts=facts))
 
     def _hand_back(self, task: ActivityTask, text: str) -> None:
-        self.tally.handed_back += 1
+        self._note_end(task, "handed_back")
         log_event(logger, logging.INFO, "task.handed_back", **task.fields, why=text)
         self._fail(task, Failure(Kind.HANDED_BACK, text))
+
+    # -- bounds -------------------------------------------------------------------------------
+
+    def end_overdue(self, now_s: float) -> None:
+        """End the tasks whose time, or whose time to react to a cancel, is over by `now_s`."""
+        for worker in list(self._workers.values()):
+            task = worker.task
+            if task is None:
+                continue
+            late = now_s >= overdue_at_s(task.taken_at_s, task.start_to_close_s)
+            if late and not task.vanished:
+                text = f"took longer than its {task.start_to_close_s:g} s"
+                self._take_away(worker, task, "failed", "task.overdue", text)
+                self._fail(task, Failure(Kind.FAILED, text, errors=("TimeoutError",)))
+            elif task.cancel_by_s is not None and now_s >= task.cancel_by_s:
+                text = f"did not end within {self._cancel_grace_s:g} s of its cancel"
+                self._take_away(worker, task, "canceled", "task.deaf", text)
+                self._reply(task, "Canceled", {})
+
+    def _take_away(
+        self, worker: _Worker, task: ActivityTask, outcome: str, event: str, text: str
+    ) -> None:
+        """Have the worker of a task that will not end be ended itself."""
+        self._note_end(task, outcome)
+        pid = worker.child.pid
+        log_event(logger, logging.WARNING, event, **task.fields, pid=pid, why=text)
+        worker.task = None
+        worker.leaving = True
+        self._on_overdue(worker.child.slot)
 
     def _fail(self, task: ActivityTask, failure: Failure) -> None:
         reason, details = encode_failure(failure)
@@ -417,7 +533,7 @@ class Dispatcher:
 
     async def _deliver(self, task: ActivityTask, how: str, attributes: Mapping[str, str]) -> None:
         body = {"taskToken": task.token, **attributes}
-        deadline_s = task.taken_at_s + max(ANSWER_S, task.activity.start_to_close_s)
+        deadline_s = task.taken_at_s + max(ANSWER_S, task.start_to_close_s)
         operation = f"RespondActivityTask{how}"
         try:
             await self._plane.answer(operation, body, deadline_s=deadline_s)
@@ -433,9 +549,10 @@ class Dispatcher:
 
     # -- heartbeats ---------------------------------------------------------------------------
 
-    def _set_heartbeat(self, task: ActivityTask, heartbeat_s: float) -> None:
-        task.heartbeat_s = heartbeat_s
-        beat_s = asyncio.get_running_loop().time() + heartbeat_s / BEATS_A_TIMEOUT
+    def _set_timing(self, task: ActivityTask, head: Mapping[str, Any]) -> None:
+        task.heartbeat_s = float(head.get("heartbeat_s", task.heartbeat_s))
+        task.start_to_close_s = float(head.get("start_to_close_s", task.start_to_close_s))
+        beat_s = asyncio.get_running_loop().time() + task.heartbeat_s / BEATS_A_TIMEOUT
         task.next_beat_s = min(task.next_beat_s, beat_s)
 
     async def _beat(self, task: ActivityTask) -> None:
@@ -461,6 +578,13 @@ class Dispatcher:
         await self._ask_to_cancel(task)
 
     async def _ask_to_cancel(self, task: ActivityTask) -> None:
+        if task in self._in_hand:
+            self._in_hand.remove(task)
+            self._note_end(task, "canceled")
+            self._reply(task, "Canceled", {})
+            return
+        if task.cancel_by_s is None:
+            task.cancel_by_s = asyncio.get_running_loop().time() + self._cancel_grace_s
         worker = self._workers.get(task.slot) if task.slot is not None else None
         if worker is None or worker.task is not task:
             return
@@ -468,3 +592,15 @@ class Dispatcher:
             await worker.child.stream.send("cancel", task=task.number)
         except FrameError as error:
             log_event(logger, logging.WARNING, "worker.deaf", slot=worker.child.slot, why=error)
+
+
+def _capped_lists(activities: Iterable[ActivityDescription]) -> dict[str, list[str]]:
+    """Return the names of the activities behind each list on which all of them are capped."""
+    by_list: dict[str, list[ActivityDescription]] = {}
+    for one in activities:
+        by_list.setdefault(one.task_list, []).append(one)
+    return {
+        task_list: [one.name for one in found]
+        for task_list, found in by_list.items()
+        if all(one.max_procs is not None for one in found)
+    }

@@ -3,12 +3,13 @@
 A poll that waits may be given a task at any moment, so each waiting poll is a promise to have a
 worker. Every list keeps one, a scout, while any worker is idle. A list that brings tasks earns
 more, one per task brought and never more than there are idle workers; an empty poll gives one
-back. Law: waiting polls in all are at most twice the workers plus the lists.
+back. A capped list gets no more polls than it may bring tasks. Law: waiting polls in all are at
+most twice the workers plus the lists.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -37,7 +38,14 @@ class PollLevels:
         """Polls under way over all lists."""
         return sum(one.waiting for one in self._lists.values())
 
-    def take_due(self, idle: int, in_hand: int, workers: int, now_s: float) -> list[str]:
+    def take_due(
+        self,
+        idle: int,
+        in_hand: int,
+        workers: int,
+        now_s: float,
+        rooms: Mapping[str, int] | None = None,
+    ) -> list[str]:
         """Return the lists to poll now, once per poll, and count those polls as waiting.
 
         Args:
@@ -45,6 +53,7 @@ class PollLevels:
             in_hand: tasks that came and wait for a worker.
             workers: workers in all.
             now_s: monotonic seconds.
+            rooms: how many more tasks a list may bring, for lists that are capped.
         """
         free = idle - in_hand
         room = 2 * workers + len(self._lists) - self.waiting
@@ -52,7 +61,8 @@ class PollLevels:
         names = list(self._lists)
         for turn in range(len(names)):
             name = names[(self._next + turn) % len(names)]
-            for _ in range(min(self._wanted(name, free, now_s), room - len(due))):
+            here = free if rooms is None else min(free, rooms.get(name, free))
+            for _ in range(min(self._wanted(name, here, now_s), room - len(due))):
                 self._lists[name].waiting += 1
                 due.append(name)
         if names:

@@ -56,7 +56,7 @@ class Service:
         Args:
             config: the command's words.
             display: shows the execution.
-            on_overdue: told the slot of a decider that has to be killed.
+            on_overdue: told the slot of a child that has to be killed: it overran its time.
             autosize: watches the number of workers; None where it is fixed.
             mission: what to run; None for a pool that only serves.
         """
@@ -112,7 +112,15 @@ class Service:
         )
         await self._plane.__aenter__()
         self._jobs.spawn(answer_for_the_dead(self._plane, engine.key))
-        self._dispatcher = Dispatcher(self._plane, self._journal, flow, self._config.identity)
+        self._dispatcher = Dispatcher(
+            self._plane,
+            self._journal,
+            flow,
+            self._config.identity,
+            on_overdue=self._on_overdue,
+            activities=self._config.activities,
+            cancel_grace_s=self._config.cancel_grace_s,
+        )
         self._deciding = Deciding(
             self._plane,
             self._journal,

@@ -13,20 +13,21 @@ from garcon.pool.dispatcher import Dispatcher
 from garcon.pool.frames import Frame
 from garcon.pool.journal import Journal, read_holdings
 from garcon.pool.slots import ChildKind
+from garcon.pool.tally import TaskEnd
 from tests.contract.pool_stand_ins import Peer, ScriptedPlane, wait_until
 
 FETCH = ActivityDescription("fetch", "flow_fetch", "1.0", "flow_fetch")
 FLOW = FlowDescription("dev", "flow", "1.0", (FETCH,))
 
 
-def a_task(token: str = "token-1", version: str = "1.0") -> dict:
+def a_task(token: str = "token-1", version: str = "1.0", name: str = "flow_fetch") -> dict:
     """Return what SWF answers a poll with."""
     return {
         "taskToken": token,
         "activityId": "fetch-1",
         "startedEventId": 7,
         "workflowExecution": {"workflowId": "w", "runId": "r"},
-        "activityType": {"name": "flow_fetch", "version": version},
+        "activityType": {"name": name, "version": version},
         "input": '{"day": "2026-01-01"}',
     }
 
@@ -34,10 +35,15 @@ def a_task(token: str = "token-1", version: str = "1.0") -> dict:
 class Pool:
     """A dispatcher between a scripted engine and workers that the test plays."""
 
-    def __init__(self, folder) -> None:
+    def __init__(self, folder, flow: FlowDescription = FLOW, **options) -> None:
         self.plane = ScriptedPlane()
         self.journal = Journal("test", folder)
-        self.dispatcher = Dispatcher(self.plane, self.journal, FLOW, "host:1")
+        self.overdue: list[int] = []
+        self.ends: list[TaskEnd] = []
+        self.dispatcher = Dispatcher(
+            self.plane, self.journal, flow, "host:1",
+            on_overdue=self.overdue.append, on_end=self.ends.append, **options,
+        )  # fmt: skip
         self.peers: list[Peer] = []
 
     async def worker(self, slot: int = 1) -> Peer:
@@ -48,8 +54,8 @@ class Pool:
         return peer
 
     def offer(self, task: dict) -> None:
-        """Have the engine give this task to the next poll."""
-        self.plane.tasks["PollForActivityTask:flow_fetch"].put_nowait(task)
+        """Have the engine give this task to the next poll of its list."""
+        self.plane.tasks[f"PollForActivityTask:{task['activityType']['name']}"].put_nowait(task)
 
     def held_in_journal(self) -> tuple[str, ...]:
         """Return the activity tokens that a pool after this one would find."""
@@ -57,9 +63,9 @@ class Pool:
 
 
 @asynccontextmanager
-async def a_pool(folder) -> AsyncIterator[Pool]:
+async def a_pool(folder, flow: FlowDescription = FLOW, **options) -> AsyncIterator[Pool]:
     """Run a pool and take it down."""
-    pool = Pool(folder)
+    pool = Pool(folder, flow, **options)
     try:
         yield pool
     finally:
