@@ -221,7 +221,8 @@ class Deciding:
         )
         self._held[task.number] = task
         self._journal.hold_decision(task.token)
-        decider = self._choose(task.run_id)
+        # What arrives while the pool stops is left to whoever polls next.
+        decider = None if self._stopping.is_set() else self._choose(task.run_id)
         if decider is not None:
             decider.queued += 1
         self._jobs.spawn(self._handle(task, decider, body))
@@ -238,7 +239,7 @@ class Deciding:
     ) -> None:
         try:
             if decider is None:
-                raise _CannotDecide("no decider is up")
+                raise _CannotDecide("the pool is stopping, or has no decider up")
             answer = await self._decide_in_time(task, decider, poll)
         except _CannotDecide as verdict:
             log_event(logger, logging.WARNING, "decision.again", **task.fields, why=verdict)

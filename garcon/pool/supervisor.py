@@ -54,6 +54,9 @@ logger = logging.getLogger("garcon.pool")
 #: What ends the pool by an accident of garcon's own.
 BROKEN = 1
 
+#: How long a pool that was stopped waits for a look at an execution that has just closed, seconds.
+LAST_LOOK_S = 5.0
+
 #: Events of the processes' life that nobody has to be told of; all others are warnings.
 QUIET_EVENTS = {"slot.left": logging.DEBUG}
 
@@ -75,10 +78,10 @@ class Supervisor:
             mission: what to run before it leaves; None for a pool that serves until it is stopped.
         """
         self._config = config
+        self._mission = mission
         self._display = display
         machine = Machine()
         workers = config.procs or first_size(machine, config.max_procs)
-        self._mission = mission
         rules = Rules(drain_timeout_s=config.drain_timeout_s)
         self._pool = Pool.of(workers, config.deciders, rules)
         self._facts: asyncio.Queue[Fact] = asyncio.Queue()
@@ -171,13 +174,14 @@ class Supervisor:
     async def _leave(self, serving: asyncio.Task[Any]) -> None:
         """Wait until nothing is in this pool's hands, unless it is told not to wait."""
         loop = asyncio.get_running_loop()
-        if self._config.input is not None and not serving.done():
-            serving.cancel()
         drained = loop.create_task(self._service.drain(self._config.drain_timeout_s))
         hurried = loop.create_task(self._wait_second_stop())
         await asyncio.wait({drained, hurried}, return_when=asyncio.FIRST_COMPLETED)
         for job in (drained, hurried):
             job.cancel()
+        if self._service.is_closing and not serving.done():
+            # It closed while the pool was stopping: the exit code tells so.
+            await asyncio.wait({serving}, timeout=LAST_LOOK_S)
 
     async def _wait_second_stop(self) -> None:
         while not self._stop_now.is_set():

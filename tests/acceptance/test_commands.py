@@ -47,6 +47,7 @@ def test_an_interrupted_command_drains_and_the_same_line_goes_on(place, data):
     first = place.start_pool(GATED, data=data)
     wait_for_tasks(place)
     os.kill(first.pid, signal.SIGTERM)
+    wait_until(lambda: len(grandchildren_of(first)) == 2, "the idle children to leave")
     open_gate(place)
     assert INTERRUPTED == first.wait(), first.err()
 
