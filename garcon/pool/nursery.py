@@ -265,14 +265,22 @@ class Nursery:
             del self._requests[slot]
             request.settled.set()
 
-    def signal(self, child: Child, signo: signal.Signals) -> bool:
-        """Send a signal to the whole process group of a child; False where it is gone."""
+    def signal(self, child: Child, signo: signal.Signals, *, alone: bool = False) -> bool:
+        """Send a signal to a child and, unless `alone`, to its whole process group.
+
+        Returns:
+            False where it is gone.
+        """
         born = self._born.get(child.pid)
         if born is None or born.leaving:
             return False
-        if not self._post(encode("signal", pid=child.pid, signo=int(signo))):
+        if not self._post(encode("signal", pid=child.pid, signo=int(signo), alone=alone)):
             # The zygote is stuck or dead, so nobody has reaped this pid: it is still the child's.
-            _kill_group(child.pid, signo)
+            if alone:
+                with suppress(ProcessLookupError):
+                    os.kill(child.pid, signo)
+            else:
+                _kill_group(child.pid, signo)
         return True
 
     async def close(self, deadline_s: float = _KILLED_WAIT_S) -> None:

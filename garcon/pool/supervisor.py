@@ -60,7 +60,7 @@ LAST_LOOK_S = 5.0
 #: Events of the processes' life that nobody has to be told of; all others are warnings.
 QUIET_EVENTS = {"slot.left": logging.DEBUG}
 
-#: A decider that overran its time has this long to react to SIGTERM, seconds.
+#: A child that overran its time has this long for its stacks and for SIGTERM, seconds.
 OVERDUE_GRACE_S = 1.0
 
 
@@ -337,6 +337,8 @@ class Supervisor:
         self._facts.put_nowait(Resized(workers, busy))
 
     def _on_overdue(self, slot: int) -> None:
+        """Have a child that overran its time write where it hangs, and end it."""
+        self._dump_stacks_of(slot)
         self._facts.put_nowait(KillAsked(slot, OVERDUE_GRACE_S))
 
     def _on_accident(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -370,7 +372,13 @@ class Supervisor:
 
     def _dump_stacks(self) -> None:
         for slot in self._pool.slots:
-            self._signal(slot, signal.SIGUSR1)
+            self._dump_stacks_of(slot)
+
+    def _dump_stacks_of(self, slot: int) -> None:
+        child = self._child(slot)
+        if child is not None:
+            # To the child alone: what its task has started would die of this signal.
+            self._nurseries[child.generation].signal(child, signal.SIGUSR1, alone=True)
 
     def _tell_ready(self) -> None:
         """Say once that every worker is up and the service has begun."""

@@ -33,7 +33,7 @@ from garcon.execution import (
 from garcon.log import GarconLogger
 from garcon.outcome import Failure, Kind, cut, encode_failure
 from garcon.pool.frames import Channel, Frame, FrameError
-from garcon.runner import BaseRunner
+from garcon.pool.timing import own_times
 
 #: Heartbeats of a task go to the supervisor at most this often, seconds; the latest one counts.
 BEAT_EVERY_S = 1.0
@@ -182,6 +182,7 @@ class _Worker:
         head = frame.head
         task = int(head["task"])
         self.post.begin(task)
+        _forget_peak()
         began_s = _cpu_s()
         ending = self._attempt(head, frame.body)
         self._leave_if_copy()
@@ -220,26 +221,26 @@ class _Worker:
         execution = PoolExecution(self.post, str(head["activity_id"]), context)
         self._log.set_log_context(context)
         try:
-            self._tell_heartbeat(activity, int(head["task"]), context)
+            self._tell_times(activity, head, context)
             result = run_instance(activity, execution)
             return execution.own_failure or execution.own_result or result
         finally:
             self._log.unset_log_context()
 
-    def _tell_heartbeat(self, activity: Any, task: int, context: dict[str, Any]) -> None:
-        """Say how often SWF wants to hear of this instance, where its tasks declare it."""
-        runner = activity.runner
-        declares = isinstance(runner, BaseRunner)
-        heartbeat_s = runner.declared_heartbeat(context) if declares else None
-        if heartbeat_s is not None:
-            self._channel.send("timing", task=task, heartbeat_s=heartbeat_s)
+    def _tell_times(
+        self, activity: Any, head: Mapping[str, Any], context: dict[str, Any]
+    ) -> None:
+        """Say within which times SWF expects this instance, where the supervisor cannot know."""
+        times = own_times(activity, context)
+        if any(times[name] != head.get(name) for name in times):
+            self._channel.send("timing", task=int(head["task"]), **times)
 
     def _fail(self, task: int, failure: Failure, used: Mapping[str, Any]) -> None:
         facts = {**failure.facts, "worker": self._slot, "pid": os.getpid(), **used}
         reason, details = encode_failure(replace(failure, facts=facts))
         body = json.dumps({"reason": reason, "details": details}, ensure_ascii=False)
         # A task's text may hold halves of surrogate pairs, which no UTF-8 can carry.
-        self._channel.send("failed", body.encode("utf-8", "replace"), task=task)
+        self._channel.send("failed", body.encode("utf-8", "replace"), task=task, **used)
 
 
 def _context(body: bytes) -> dict[str, Any]:
@@ -260,6 +261,17 @@ def _context(body: bytes) -> dict[str, Any]:
 def _cpu_s() -> float:
     used = os.times()
     return used.user + used.system + used.children_user + used.children_system
+
+
+def _forget_peak() -> None:
+    """Have the kernel count this process's peak memory anew, where it can (Linux; proc(5))."""
+    try:
+        descriptor = os.open("/proc/self/clear_refs", os.O_WRONLY)
+    except OSError:
+        return
+    with suppress(OSError):
+        os.write(descriptor, b"5")
+    os.close(descriptor)
 
 
 def _peak_kb() -> int:

@@ -134,7 +134,8 @@ class Zygote:
             self._fork(int(frame.head["slot"]), ChildKind(frame.head["role"]), descriptor)
         elif frame.kind == "signal" and frame.head["pid"] in self._children:
             # Asked of us rather than sent by the supervisor: only we know it is not reaped yet.
-            _kill_group(int(frame.head["pid"]), int(frame.head["signo"]))
+            send = os.kill if frame.head.get("alone") else _kill_group
+            send(int(frame.head["pid"]), int(frame.head["signo"]))
 
     def _fork(self, slot: int, kind: ChildKind, descriptor: int | None) -> None:
         if descriptor is None:
