@@ -101,7 +101,7 @@ class Life:
         return life
 
 
-def test_an_empty_pool_starts_a_zygote_and_forks_everyone_when_it_is_ready():
+def test_an_empty_pool_starts_a_zygote_and_forks_everyone_when_it_is_ready() -> None:
     """First the import of the flow, then deciders and workers, each once."""
     life = Life(workers=2, deciders=1)
 
@@ -116,7 +116,7 @@ def test_an_empty_pool_starts_a_zygote_and_forks_everyone_when_it_is_ready():
     assert [] == life.see(Tick(), after_s=1)
 
 
-def test_a_child_that_dies_after_a_long_life_is_replaced_at_once():
+def test_a_child_that_dies_after_a_long_life_is_replaced_at_once() -> None:
     """The first death costs no time: a busy pool is never a worker short for nothing."""
     life = Life.running()
 
@@ -125,7 +125,7 @@ def test_a_child_that_dies_after_a_long_life_is_replaced_at_once():
     assert [Fork(1, ChildKind.WORKER, 1)] == actions
 
 
-def test_quick_deaths_are_answered_with_growing_delays_that_end_at_the_maximum():
+def test_quick_deaths_are_answered_with_growing_delays_that_end_at_the_maximum() -> None:
     """A child that dies again and again must not burn the machine."""
     life = Life.running(workers=1)
     delays = []
@@ -146,7 +146,7 @@ def test_quick_deaths_are_answered_with_growing_delays_that_end_at_the_maximum()
     assert all(22.5 <= delay <= 30 for delay in delays[-3:])
 
 
-def test_a_steady_life_forgives_the_quick_deaths_before_it():
+def test_a_steady_life_forgives_the_quick_deaths_before_it() -> None:
     """The delay grows with deaths in a row, not with deaths in months."""
     life = Life.running(workers=1)
     life.boot(life.die(1))
@@ -158,7 +158,7 @@ def test_a_steady_life_forgives_the_quick_deaths_before_it():
     assert [Fork(1, ChildKind.WORKER, 1)] == actions
 
 
-def test_delays_of_slots_that_die_together_differ():
+def test_delays_of_slots_that_die_together_differ() -> None:
     """Jitter comes from slot and count, so the same pool decides the same again."""
     delays = {respawn_delay_s(RULES, number, 5) for number in range(1, 17)}
 
@@ -166,7 +166,7 @@ def test_delays_of_slots_that_die_together_differ():
     assert all(3.0 <= delay <= 4.0 for delay in delays)
 
 
-def test_boot_failures_in_a_row_end_the_pool_with_exit_code_3_and_the_last_status():
+def test_boot_failures_in_a_row_end_the_pool_with_exit_code_3_and_the_last_status() -> None:
     """Children that cannot boot are a broken flow; starting them for ever hides it."""
     life = Life(workers=5)
     life.see()
@@ -183,7 +183,7 @@ def test_boot_failures_in_a_row_end_the_pool_with_exit_code_3_and_the_last_statu
     assert life.pool.finished
 
 
-def test_a_child_that_boots_ends_the_row_of_boot_failures():
+def test_a_child_that_boots_ends_the_row_of_boot_failures() -> None:
     """Failures are counted in a row over the whole pool."""
     life = Life(workers=6)
     life.see()
@@ -198,7 +198,7 @@ def test_a_child_that_boots_ends_the_row_of_boot_failures():
     assert 1 == life.pool.boot_failures
 
 
-def test_crashes_of_booted_children_never_end_the_pool():
+def test_crashes_of_booted_children_never_end_the_pool() -> None:
     """A task that kills its worker is the task's fault: its budget, not the pool's life."""
     life = Life.running(workers=1)
     for _ in range(50):
@@ -209,7 +209,7 @@ def test_crashes_of_booted_children_never_end_the_pool():
     assert [1] == life.up()
 
 
-def test_a_child_that_does_not_say_ready_in_time_is_killed_and_counts_as_a_boot_failure():
+def test_a_child_that_does_not_say_ready_in_time_is_killed_and_counts_as_a_boot_failure() -> None:
     """Import hangs exist; the slot must not be lost to them."""
     life = Life(workers=1)
     life.see()
@@ -224,7 +224,7 @@ def test_a_child_that_does_not_say_ready_in_time_is_killed_and_counts_as_a_boot_
     assert 1 == life.pool.boot_failures
 
 
-def test_a_flow_that_is_refused_at_the_start_ends_the_pool_with_the_refusal_s_own_code():
+def test_a_flow_that_is_refused_at_the_start_ends_the_pool_with_the_refusal_s_own_code() -> None:
     """A usage error is told at once, not tried five times."""
     life = Life()
     life.see()
@@ -234,7 +234,7 @@ def test_a_flow_that_is_refused_at_the_start_ends_the_pool_with_the_refusal_s_ow
     assert [Finish(2, "flow 'x' has no activity")] == actions
 
 
-def test_a_zygote_that_dies_while_importing_is_tried_again_five_times():
+def test_a_zygote_that_dies_while_importing_is_tried_again_five_times() -> None:
     """It may have been the machine; five times in a row it was not."""
     life = Life()
     life.see()
@@ -248,7 +248,7 @@ def test_a_zygote_that_dies_while_importing_is_tried_again_five_times():
     assert 3 == next(one.exit_code for one in actions if isinstance(one, Finish))
 
 
-def test_the_death_of_a_zygote_starts_the_next_one_and_refills_every_slot():
+def test_the_death_of_a_zygote_starts_the_next_one_and_refills_every_slot() -> None:
     """Its children went with it; nothing of that counts against their slots."""
     life = Life.running(workers=2, deciders=1)
     for slot in (1, 2, 3):
@@ -262,7 +262,7 @@ def test_the_death_of_a_zygote_starts_the_next_one_and_refills_every_slot():
     assert all(slot.quick_deaths == 0 for slot in life.pool.slots.values())
 
 
-def test_slots_of_a_dead_zygote_are_refilled_though_no_exit_was_told():
+def test_slots_of_a_dead_zygote_are_refilled_though_no_exit_was_told() -> None:
     """The zygote's end is the end of its children, whatever is lost on the way."""
     life = Life.running(workers=1)
 
@@ -271,7 +271,7 @@ def test_slots_of_a_dead_zygote_are_refilled_though_no_exit_was_told():
     assert [Fork(1, ChildKind.WORKER, 2)] == life.see(ZygoteReady(2))
 
 
-def test_a_fork_that_fails_is_tried_again_later_and_is_no_boot_failure():
+def test_a_fork_that_fails_is_tried_again_later_and_is_no_boot_failure() -> None:
     """Out of pids or memory: the machine may recover, and asking at once would spin."""
     life = Life(workers=1)
     life.see()
@@ -285,7 +285,7 @@ def test_a_fork_that_fails_is_tried_again_later_and_is_no_boot_failure():
     assert 0 == life.pool.boot_failures
 
 
-def test_a_stop_drains_everyone_and_finishes_with_the_last_exit():
+def test_a_stop_drains_everyone_and_finishes_with_the_last_exit() -> None:
     """TERM: nothing new, finish what is in hand, exit code 0."""
     life = Life.running(workers=2)
 
@@ -299,7 +299,7 @@ def test_a_stop_drains_everyone_and_finishes_with_the_last_exit():
     assert [] == life.see(Tick(), after_s=1000)
 
 
-def test_who_still_works_when_the_drain_s_time_is_over_is_killed_and_not_before():
+def test_who_still_works_when_the_drain_s_time_is_over_is_killed_and_not_before() -> None:
     """The deadline of the drain holds for everyone."""
     life = Life.running(workers=1)
     life.see(StopAsked())
@@ -313,7 +313,7 @@ def test_who_still_works_when_the_drain_s_time_is_over_is_killed_and_not_before(
     assert Finish(0, "stopped; 1 had to be killed") in end
 
 
-def test_a_second_stop_kills_at_once():
+def test_a_second_stop_kills_at_once() -> None:
     """The user is in a hurry."""
     life = Life.running(workers=2)
     life.see(StopAsked())
@@ -323,7 +323,7 @@ def test_a_second_stop_kills_at_once():
     assert [Kill(1, "SIGKILL"), Kill(2, "SIGKILL")] == actions
 
 
-def test_a_stop_does_not_wait_for_a_killed_child_for_ever():
+def test_a_stop_does_not_wait_for_a_killed_child_for_ever() -> None:
     """A process in uninterruptible sleep cannot be waited for."""
     life = Life.running(workers=1)
     life.see(StopAsked(now=True))
@@ -335,7 +335,7 @@ def test_a_stop_does_not_wait_for_a_killed_child_for_ever():
     assert [RetireZygote(1), Finish(0, "stopped; 1 did not go")] == late
 
 
-def test_a_stop_during_the_import_ends_the_zygote_and_the_pool():
+def test_a_stop_during_the_import_ends_the_zygote_and_the_pool() -> None:
     """Nothing was running yet."""
     life = Life()
     life.see()
@@ -343,7 +343,7 @@ def test_a_stop_during_the_import_ends_the_zygote_and_the_pool():
     assert [RetireZygote(1), Finish(0, "stopped")] == life.see(StopAsked())
 
 
-def test_a_child_that_is_being_forked_when_the_stop_comes_is_drained_once_it_is_there():
+def test_a_child_that_is_being_forked_when_the_stop_comes_is_drained_once_it_is_there() -> None:
     """It cannot be spoken to before; it must not be forgotten either."""
     life = Life(workers=1)
     life.see()
@@ -356,7 +356,7 @@ def test_a_child_that_is_being_forked_when_the_stop_comes_is_drained_once_it_is_
     assert [Drain(1)] == after
 
 
-def test_a_dead_child_is_not_replaced_while_the_pool_stops():
+def test_a_dead_child_is_not_replaced_while_the_pool_stops() -> None:
     """A drain only ever gets smaller."""
     life = Life.running(workers=2)
     life.see(StopAsked())
@@ -365,7 +365,7 @@ def test_a_dead_child_is_not_replaced_while_the_pool_stops():
     assert {2} == set(life.pool.slots)
 
 
-def test_a_reload_replaces_children_one_by_one_after_the_new_zygote_is_ready():
+def test_a_reload_replaces_children_one_by_one_after_the_new_zygote_is_ready() -> None:
     """The old code works on until the new code can."""
     life = Life.running(workers=2)
 
@@ -380,7 +380,7 @@ def test_a_reload_replaces_children_one_by_one_after_the_new_zygote_is_ready():
     assert [Fork(2, ChildKind.WORKER, 2), RetireZygote(1)] == last
 
 
-def test_a_reload_waits_for_a_running_task_without_a_deadline():
+def test_a_reload_waits_for_a_running_task_without_a_deadline() -> None:
     """New code is no reason to lose work."""
     life = Life.running(workers=1)
     life.see(ReloadAsked())
@@ -389,7 +389,7 @@ def test_a_reload_waits_for_a_running_task_without_a_deadline():
     assert [] == life.see(Tick(), after_s=100_000)
 
 
-def test_a_reload_whose_flow_is_broken_leaves_the_pool_as_it_is():
+def test_a_reload_whose_flow_is_broken_leaves_the_pool_as_it_is() -> None:
     """A typo in a deploy must not stop a serving pool."""
     life = Life.running(workers=1)
     life.see(ReloadAsked())
@@ -401,7 +401,7 @@ def test_a_reload_whose_flow_is_broken_leaves_the_pool_as_it_is():
     assert 0 == life.pool.boot_failures
 
 
-def test_a_second_reload_supersedes_one_that_is_still_importing():
+def test_a_second_reload_supersedes_one_that_is_still_importing() -> None:
     """The newest code wins; at most two zygotes exist."""
     life = Life.running(workers=1)
     life.see(ReloadAsked())
@@ -413,7 +413,7 @@ def test_a_second_reload_supersedes_one_that_is_still_importing():
     assert [] == late
 
 
-def test_a_worker_that_dies_while_it_is_replaced_comes_back_in_the_new_generation():
+def test_a_worker_that_dies_while_it_is_replaced_comes_back_in_the_new_generation() -> None:
     """Its slot knows only one way forward."""
     life = Life.running(workers=1)
     life.see(ReloadAsked())
@@ -422,7 +422,7 @@ def test_a_worker_that_dies_while_it_is_replaced_comes_back_in_the_new_generatio
     assert [Fork(1, ChildKind.WORKER, 2), RetireZygote(1)] == life.die(1)
 
 
-def test_growing_forks_only_what_is_missing():
+def test_growing_forks_only_what_is_missing() -> None:
     """Slots that exist stay as they are."""
     life = Life.running(workers=1)
 
@@ -431,7 +431,7 @@ def test_growing_forks_only_what_is_missing():
     assert [Fork(2, ChildKind.WORKER, 1), Fork(3, ChildKind.WORKER, 1)] == actions
 
 
-def test_shrinking_sends_the_idle_ones_away_first():
+def test_shrinking_sends_the_idle_ones_away_first() -> None:
     """Who has a task in hand would only leave later."""
     life = Life.running(workers=4)
 
@@ -440,7 +440,7 @@ def test_shrinking_sends_the_idle_ones_away_first():
     assert [Drain(2), Drain(1)] == actions
 
 
-def test_a_slot_that_left_after_a_shrink_is_gone():
+def test_a_slot_that_left_after_a_shrink_is_gone() -> None:
     """Its number is free for the next growth."""
     life = Life.running(workers=2)
     life.see(Resized(1))
@@ -449,7 +449,7 @@ def test_a_slot_that_left_after_a_shrink_is_gone():
     assert [Fork(2, ChildKind.WORKER, 1)] == life.see(Resized(2))
 
 
-def test_deciders_are_not_touched_by_a_resize():
+def test_deciders_are_not_touched_by_a_resize() -> None:
     """Sizing is about workers."""
     life = Life.running(workers=2, deciders=1)
 
@@ -460,7 +460,7 @@ def test_deciders_are_not_touched_by_a_resize():
     ]
 
 
-def test_a_worker_that_had_its_share_is_drained_and_replaced_without_delay():
+def test_a_worker_that_had_its_share_is_drained_and_replaced_without_delay() -> None:
     """--max-tasks and its like are no deaths."""
     life = Life.running(workers=1)
     for _ in range(5):
@@ -470,7 +470,7 @@ def test_a_worker_that_had_its_share_is_drained_and_replaced_without_delay():
         life.boot(actions)
 
 
-def test_a_kill_with_grace_sends_term_then_kill_when_the_grace_is_over():
+def test_a_kill_with_grace_sends_term_then_kill_when_the_grace_is_over() -> None:
     """The task's own programs get the time to clean up; the worker does not get more."""
     life = Life.running(workers=1)
 
@@ -485,7 +485,7 @@ def test_a_kill_with_grace_sends_term_then_kill_when_the_grace_is_over():
     assert [] == again
 
 
-def test_a_child_that_was_killed_on_purpose_is_replaced_without_delay():
+def test_a_child_that_was_killed_on_purpose_is_replaced_without_delay() -> None:
     """Overdue tasks are the task's fault and must not slow the slot."""
     life = Life.running(workers=1)
     for _ in range(3):
@@ -495,7 +495,7 @@ def test_a_child_that_was_killed_on_purpose_is_replaced_without_delay():
         life.boot(actions)
 
 
-def test_facts_of_a_process_that_is_no_longer_the_slot_s_own_change_nothing():
+def test_facts_of_a_process_that_is_no_longer_the_slot_s_own_change_nothing() -> None:
     """They were on their way when its end was seen."""
     life = Life.running(workers=1)
     old = life.pid(1)
@@ -507,7 +507,7 @@ def test_facts_of_a_process_that_is_no_longer_the_slot_s_own_change_nothing():
     assert before == life.pool
 
 
-def test_an_impossible_fact_raises_and_names_slot_and_state():
+def test_an_impossible_fact_raises_and_names_slot_and_state() -> None:
     """A mistake of garcon's own must not be carried on with."""
     life = Life.running(workers=1)
 
@@ -515,13 +515,13 @@ def test_an_impossible_fact_raises_and_names_slot_and_state():
         step(life.pool, [Forked(1, 5)], life.now_s)
 
 
-def test_every_state_is_reached_and_left_by_the_table():
+def test_every_state_is_reached_and_left_by_the_table() -> None:
     """A state nobody reaches, or nobody leaves, is a mistake in the table."""
     assert set(State) == {state for state, _ in NEXT} == set(NEXT.values())
     assert set(Move) == {move for _, move in NEXT}
 
 
-def test_a_finished_pool_does_nothing_more():
+def test_a_finished_pool_does_nothing_more() -> None:
     """Late facts are late."""
     life = Life.running(workers=1)
     life.see(StopAsked(now=True))
@@ -529,3 +529,58 @@ def test_a_finished_pool_does_nothing_more():
 
     assert [] == life.see(ZygoteReady(1), StopAsked(), Tick(), after_s=5)
     assert next_wake_s(life.pool) is None
+
+
+def test_many_workers_that_crash_at_once_are_no_boot_failures() -> None:
+    """An OOM kill of everyone must not be taken for a flow that cannot be imported."""
+    life = Life.running(workers=8)
+
+    for slot in range(1, 9):
+        life.die(slot)
+
+    assert not life.pool.finished
+    assert 0 == life.pool.boot_failures
+
+
+def test_a_serving_pool_whose_zygote_comes_back_to_a_broken_flow_tries_again() -> None:
+    """A deploy may be half written at that very moment."""
+    life = Life.running(workers=1)
+    life.see(ZygoteGone(1, "was killed by SIGKILL"))
+
+    actions = life.see(ZygoteGone(2, "flow 'x': SyntaxError", exit_code=3))
+
+    assert not life.pool.finished
+    assert [StartZygote(3)] == (actions or life.see(Tick(), after_s=1))
+
+
+def test_a_stop_sets_a_deadline_for_who_was_leaving_without_one() -> None:
+    """A worker that drains for a reload has all the time, until the pool stops."""
+    life = Life.running(workers=1)
+    life.see(RetireAsked(1))
+    life.see(StopAsked())
+
+    assert [Kill(1, "SIGKILL")] == life.see(Tick(), after_s=75)
+
+
+def test_a_third_stop_does_not_prolong_the_end() -> None:
+    """An impatient user makes nothing slower."""
+    life = Life.running(workers=1)
+    life.see(StopAsked(now=True))
+    life.see(StopAsked(), after_s=4)
+
+    assert life.see(Tick(), after_s=1)[-1] == Finish(0, "stopped; 1 did not go")
+
+
+def test_children_that_cannot_boot_do_not_change_the_end_of_a_stop() -> None:
+    """Stopped as asked is exit code 0, whatever dies on the way."""
+    life = Life(workers=6)
+    life.see()
+    slots = life.fork(life.see(ZygoteReady(1)))
+    for slot in slots[:4]:
+        life.die(slot)
+    pid = life.pid(slots[4])
+
+    actions = life.see(StopAsked(), Exited(slots[4], pid, "ended with exit code 1"))
+
+    assert not any(isinstance(one, Finish) for one in actions)
+    assert Finish(0, "stopped") == life.leave(slots[5])[-1]
