@@ -68,6 +68,8 @@ class Service:
         self._helper = ThreadPoolExecutor(1, thread_name_prefix="garcon-control")
         self._jobs = Jobs()
         self._mission = mission
+        #: Whether a run of the mission has probably closed; only the mission's look can tell.
+        self.is_closing = False
         self._desk: Desk | None = None
         self._plane: DataPlane | None = None
         self._journal: Journal | None = None
@@ -272,6 +274,7 @@ class Service:
 
     def _on_closing(self, run_id: str) -> None:
         if self._mission is not None:
+            self.is_closing = True
             self._mission.hurry(run_id)
 
     def _on_connection(self, lost: bool, text: str) -> None:
