@@ -42,6 +42,7 @@ from garcon.instance import (
     count_activity_failures,
 )
 from garcon.log import GarconLogger
+from garcon.policy import Policy
 from garcon.runner import DEFAULT_TASK_HEARTBEAT, DEFAULT_TASK_TIMEOUT, BaseRunner, External
 from garcon.search import History, attributes_of, available, listed_by, uncomplete
 
@@ -111,6 +112,7 @@ class Activity(GarconLogger):
         pool_size: instances in the fan-out that was computed last; 0 before the first.
         external: whether another program runs it.
         max_procs: instances of it that one pool runs at once; None for no cap of its own.
+        policy: delays between attempts, when failures stop the execution, and the pace.
     """
 
     name: str = ""
@@ -127,6 +129,7 @@ class Activity(GarconLogger):
     pool_size: int = 0
     external: bool = False
     max_procs: int | None = None
+    policy: Policy = Policy()
     requires: list[Activity] = []  # noqa: RUF012 - a default that is never changed in place
     generators: list[Generator] = []  # noqa: RUF012 - likewise
     _client: Any = None
@@ -164,7 +167,8 @@ class Activity(GarconLogger):
 
         Args:
             data: any of `name short_name flow_name domain version task_list requires retry
-                lost_retry max_procs run tasks runner generators on_exception schedule_to_start`.
+                lost_retry max_procs policy run tasks runner generators on_exception
+                schedule_to_start`.
         """
         self.pool_size = 0
         self.version = data.get("version") or self.version
@@ -176,9 +180,9 @@ class Activity(GarconLogger):
         self.requires = self.requires or list(data.get("requires") or [])
         self.generators = self.generators or list(data.get("generators") or [])
         self.runner = self.runner or first_given(data, "runner", "run", "tasks")
-        for count in ("retry", "lost_retry", "max_procs"):
-            if data.get(count) is not None:
-                setattr(self, count, data[count])
+        for given in ("retry", "lost_retry", "max_procs", "policy"):
+            if data.get(given) is not None:
+                setattr(self, given, data[given])
         self.on_exception = self.on_exception or data.get("on_exception")
         if data.get("schedule_to_start"):
             self.schedule_to_start_timeout = data["schedule_to_start"]
@@ -418,7 +422,9 @@ def create(*args: Any, **kwargs: Any) -> Callable[..., Activity]:
     `retry` and `lost_retry`, further attempts after a failure or the death of a worker;
     `max_procs`, instances of it that one pool runs at once;
     `generators` (or `generator`); `schedule_to_start`, seconds; `on_exception(activity, error)`;
-    `external=True` with `timeout` and `heartbeat` in seconds.
+    `external=True` with `timeout` and `heartbeat` in seconds; `retry_delay`, `retry_backoff`,
+    `retry_max_delay`, `no_retry`, `fail_fast`, `max_failures`, `max_open` and `rate` as
+    `policy.read_policy` says.
 
     Raises:
         FlowError: an unknown keyword, or one that does not fit; here and in what comes back.

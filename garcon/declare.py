@@ -12,12 +12,14 @@ from pathlib import PurePath
 from typing import Any
 
 from garcon.errors import FlowError
+from garcon.policy import POLICY_KEYWORDS, read_policy
 
 _CREATE_KEYWORDS = ("client", "domain", "name", "version", "on_exception")
 
 _ACTIVITY_KEYWORDS = (
     *("name", "run", "tasks", "requires", "retry", "lost_retry", "generators", "generator"),
     *("schedule_to_start", "on_exception", "external", "timeout", "heartbeat", "max_procs"),
+    *POLICY_KEYWORDS,
 )
 
 
@@ -94,6 +96,7 @@ def activity_data(bound: Bound, flow_name: str, options: Mapping[str, Any]) -> d
         "retry": _count(where, "retry", options.get("retry")),
         "lost_retry": _count(where, "lost_retry", options.get("lost_retry")),
         "max_procs": _count(where, "max_procs", options.get("max_procs"), least=1),
+        "policy": read_policy(where, options),
         "generators": _generators(where, options),
         "schedule_to_start": _count(where, "schedule_to_start", options.get("schedule_to_start")),
         "on_exception": options.get("on_exception") or bound.on_exception,
