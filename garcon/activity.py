@@ -9,10 +9,8 @@ of a flow that brings none is made when it is first used.
 from __future__ import annotations
 
 import itertools
-import random
 import sys
 import threading
-import time
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -22,10 +20,8 @@ from garcon.description import LOST_RETRY
 from garcon.errors import FlowError, GeneratorError
 from garcon.execution import (
     ActivityExecution,
-    beating,
     describe_error,
     fail_with,
-    one_line,
     read_input,
     result_text,
     run_instance,
@@ -45,6 +41,7 @@ from garcon.log import GarconLogger
 from garcon.policy import Policy
 from garcon.runner import DEFAULT_TASK_HEARTBEAT, DEFAULT_TASK_TIMEOUT, BaseRunner, External
 from garcon.search import History, attributes_of, available, listed_by, uncomplete
+from garcon.serving import serve_once
 
 __all__ = [
     "ACTIVITY_COMPLETED",
@@ -76,9 +73,6 @@ __all__ = [
 
 #: Seconds that one instance may wait for a worker, where the flow does not say.
 DEFAULT_ACTIVITY_SCHEDULE_TO_START = 600
-
-#: Longest pause after polls that fail one after the other, seconds.
-POLL_PAUSE_MAX_S = 30.0
 
 Generator = Callable[[Any], Iterable[Mapping[str, Any]]]
 OnException = Callable[[Any, BaseException], Any]
@@ -133,7 +127,6 @@ class Activity(GarconLogger):
     requires: list[Activity] = []  # noqa: RUF012 - a default that is never changed in place
     generators: list[Generator] = []  # noqa: RUF012 - likewise
     _client: Any = None
-    _failed_polls = 0
 
     def __init__(self, client: Any = None, **data: Any) -> None:
         """Make an activity.
@@ -284,46 +277,7 @@ class Activity(GarconLogger):
             True, whatever happened, so that `while activity.run()` serves on; errors are in the log
             and told to `on_exception`.
         """
-        try:
-            execution = self.poll_for_activity(identity)
-        except Exception as error:
-            self._log_and_tell("poll failed", error)
-            self._failed_polls += 1
-            time.sleep(random.uniform(0, min(POLL_PAUSE_MAX_S, 2.0**self._failed_polls / 2)))
-            return True
-        self._failed_polls = 0
-        if execution.activity_id:
-            self._serve(execution)
-        return True
-
-    def _serve(self, execution: ActivityExecution) -> None:
-        self.set_log_context(execution.context)
-        try:
-            with beating(execution, self._beat_every_s(execution)):
-                text = run_instance(self, execution)
-            if not execution.answered:
-                execution.complete(text)
-        except Exception as error:
-            self.logger.exception("%s failed: %s", execution.activity_id, one_line(error))
-            self._answer_failed(execution, error)
-        finally:
-            self.unset_log_context()
-
-    def _answer_failed(self, execution: ActivityExecution, error: Exception) -> None:
-        if execution.answered:
-            return
-        try:
-            fail_with(execution, error)
-        except Exception as refused:
-            # The attempt timed out or its execution closed: SWF has no use for the answer.
-            self._log_and_tell(f"{execution.activity_id}: no answer possible", refused)
-
-    def _beat_every_s(self, execution: ActivityExecution) -> float:
-        return ActivityInstance(self, execution.context).heartbeat_timeout / 3
-
-    def _log_and_tell(self, what: str, error: Exception) -> None:
-        self.logger.error("%s: %s", what, one_line(error), exc_info=error)
-        self.tell_exception(error)
+        return serve_once(self, identity)
 
     def tell_exception(self, error: BaseException) -> None:
         """Call `on_exception` with this activity and `error`; what it raises itself is logged."""

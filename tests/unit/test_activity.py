@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from garcon import activity, polls, runner
+from garcon import activity, polls, runner, serving
 from garcon.errors import FlowError, GeneratorError
 from garcon.outcome import decode_failure
 from tests.unit.fake_swf import FakeSwf, a_task, fault
@@ -378,6 +378,20 @@ def test_run_survives_an_answer_that_swf_refuses(caplog: pytest.LogCaptureFixtur
     assert one.logger_name is None
 
 
+def test_run_does_not_answer_an_attempt_that_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    """SWF would refuse the answer; it is no fault of the flow, so its hook hears nothing."""
+    heard: list[Any] = []
+    client = FakeSwf(a_task())
+    client.heartbeat_answer = fault("UnknownResourceFault")
+    one = activity.create(client, "dev", "flow", on_exception=lambda *told: heard.append(told))(
+        name="step", run=RUN
+    )
+
+    assert one.run() is True
+    assert (client.answered, heard) == ([], [])
+    assert caplog.messages[0].startswith("flow_step-1 ended: SWF no longer waits")
+
+
 def test_run_does_not_answer_twice() -> None:
     """A task may have completed the attempt itself."""
     client = FakeSwf(a_task())
@@ -418,7 +432,7 @@ def test_run_pauses_after_polls_that_fail_and_tells_the_hook(naps: list[float]) 
         assert one.run() is True
 
     assert len(heard) == len(naps) == 10
-    assert max(naps) <= activity.POLL_PAUSE_MAX_S
+    assert max(naps) <= serving.POLL_PAUSE_MAX_S
     assert naps[-1] <= 1
     assert len(client.answered) == 1
 
