@@ -243,7 +243,8 @@ class DeciderWorker(GarconLogger):
         except Exception as error:
             self._tell("the poll for a decision failed", error)
             self._failed_polls += 1
-            time.sleep(random.uniform(0, min(POLL_PAUSE_MAX_S, 2.0 ** min(16, self._failed_polls))))
+            pause_s = min(POLL_PAUSE_MAX_S, 2.0 ** min(16, self._failed_polls) / 2)
+            time.sleep(random.uniform(0, pause_s))
             return True
         self._failed_polls = 0
         if poll.get("taskToken"):
