@@ -28,8 +28,8 @@ def own_times(activity: Activity, context: Mapping[str, Any]) -> dict[str, int]:
     Returns:
         Whole seconds; empty where the description says all.
     """
-    runner = activity.runner
+    instance = ActivityInstance(activity, execution_context=context)
+    runner = instance.runner
     if type(runner) in _PLAIN and not any(is_task_list(one) for one in runner.tasks):
         return {}
-    instance = ActivityInstance(activity, execution_context=context)
     return {"heartbeat_s": instance.heartbeat_timeout, "start_to_close_s": instance.timeout}

@@ -227,9 +227,7 @@ class _Worker:
         finally:
             self._log.unset_log_context()
 
-    def _tell_times(
-        self, activity: Any, head: Mapping[str, Any], context: dict[str, Any]
-    ) -> None:
+    def _tell_times(self, activity: Any, head: Mapping[str, Any], context: dict[str, Any]) -> None:
         """Say within which times SWF expects this instance, where the supervisor cannot know."""
         times = own_times(activity, context)
         if any(times[name] != head.get(name) for name in times):

@@ -122,17 +122,23 @@ def test_a_worker_is_a_process_of_its_own() -> None:
     assert {"term_is_default": "True", "chld_is_default": True} == json.loads(handlers.body)
 
 
-def test_a_declared_heartbeat_is_told_before_the_task_begins() -> None:
-    """The supervisor beats for the task, and has to know how often."""
+def test_times_that_depend_on_the_input_are_told_before_the_task_begins() -> None:
+    """The supervisor beats for the task and ends it in time; those of plain tasks it knows."""
 
     async def run() -> None:
         async with house() as one:
             child = await one.worker()
-            await order(child, "declared")
+            await order(child, "chosen", b'{"times": 3}')
             frame = await hear(child)
             assert frame is not None
-            assert ("timing", 9) == (frame.kind, frame.head["heartbeat_s"])
+            told = (frame.kind, frame.head["heartbeat_s"], frame.head["start_to_close_s"])
+            assert ("timing", 9, 150) == told
             assert "done" == (await answer(child)).kind
+
+            await order(child, "quick")
+            frame = await hear(child)
+            assert frame is not None
+            assert "done" == frame.kind
 
     asyncio.run(run())
 

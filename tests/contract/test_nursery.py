@@ -102,6 +102,23 @@ def test_what_a_dead_worker_had_started_goes_with_it() -> None:
     asyncio.run(run())
 
 
+def test_a_signal_may_be_meant_for_a_child_alone() -> None:
+    """A stack dump, above all: what the task has started would die of it."""
+
+    async def run() -> None:
+        async with house() as one:
+            child = await one.worker()
+            await order(child, "settle_down")
+            beat = await hear(child)
+            assert beat is not None
+            programs = json.loads(beat.head["details"])
+            assert one.nursery.signal(child, signal.SIGUSR1, alone=True)
+            await one.wait_line("most recent call first")
+            assert programs == await wait_gone(programs, 0)
+
+    asyncio.run(run())
+
+
 def test_a_signal_reaches_the_whole_group_of_a_child() -> None:
     """TERM ends what the task has started, while the worker itself obeys frames alone."""
 

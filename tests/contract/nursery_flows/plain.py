@@ -112,14 +112,21 @@ def surroundings(activity, context):
     }
 
 
-@task.decorate(timeout=60, heartbeat=9)
-def declared(activity, context):
-    """Declare a heartbeat of its own."""
+@task.timeout(50, heartbeat=9)
+def quick(activity, context):
+    """Declare times of its own."""
+
+
+@task.list
+def chosen(context):
+    """Choose by the context how long it takes."""
+    for _ in range(context["times"]):
+        yield quick
 
 
 for function in (
     add, shout, fail, leave, interrupt, vanish, crash, split, settle_down, hang, beat, burst,
-    own_words, handlers, surroundings, declared,
+    own_words, handlers, surroundings, quick, chosen,
 ):  # fmt: skip
     globals()[f"{function.__name__}_activity"] = create(
         name=function.__name__, run=runner.Sync(function)
