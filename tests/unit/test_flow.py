@@ -281,7 +281,7 @@ def test_a_flow_is_described_by_names_and_numbers() -> None:
     def chosen(context: Any) -> Any:
         raise AssertionError("a description runs no code of the flow")
 
-    one = step("one", run=runner.Sync(work.fill(item="a")), retry=3, lost_retry=1)
+    one = step("one", run=runner.Sync(work.fill(item="a")), retry=3, lost_retry=1, max_procs=2)
     two = step("two", requires=[one], generators=[lambda c: [], lambda c: []])
     three = step("three", run=runner.Sync(chosen))
     out = step("out", external=True, timeout=300)
@@ -293,7 +293,7 @@ def test_a_flow_is_described_by_names_and_numbers() -> None:
         activities=(
             ActivityDescription(
                 "one", "flow_one", "1.0", "flow_one", retry=3, lost_retry=1, heartbeat_s=20,
-                start_to_close_s=90,
+                start_to_close_s=90, max_procs=2,
             ),
             ActivityDescription(
                 "two", "flow_two", "1.0", "flow_two", requires=("one",), generators=2

@@ -92,3 +92,25 @@ def test_a_failed_poll_rests_its_list_and_no_other():
 
     assert early == ["b"]
     assert late == ["a"]
+
+
+def test_a_capped_list_gets_no_more_polls_than_it_may_bring_tasks():
+    """Polls under way count: each may bring a task. Other lists are not concerned."""
+    levels = PollLevels(["capped", "free"])
+
+    first = levels.take_due(idle=4, in_hand=0, workers=4, now_s=0.0, rooms={"capped": 2})
+    levels.brought("capped", idle=4)
+    levels.brought("free", idle=4)
+    second = levels.take_due(idle=4, in_hand=0, workers=4, now_s=0.0, rooms={"capped": 1})
+    third = levels.take_due(idle=4, in_hand=0, workers=4, now_s=0.0, rooms={"capped": 1})
+
+    assert Counter(first) == {"capped": 1, "free": 1}
+    assert Counter(second) == {"capped": 1, "free": 2}
+    assert third == []
+
+
+def test_a_list_at_its_cap_is_not_polled():
+    """Its task would have to wait here while another pool could run it."""
+    levels = PollLevels(["capped"])
+
+    assert levels.take_due(idle=4, in_hand=0, workers=4, now_s=0.0, rooms={"capped": 0}) == []
