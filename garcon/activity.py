@@ -12,10 +12,18 @@ import itertools
 import sys
 import threading
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, overload
 
-from garcon.declare import activity_data, bind, first_given, module_name
+from garcon.declare import (
+    CreateActivity,
+    Generator,
+    OnException,
+    activity_data,
+    bind,
+    first_given,
+    module_name,
+)
 from garcon.description import LOST_RETRY
 from garcon.errors import FlowError, GeneratorError
 from garcon.execution import (
@@ -73,9 +81,6 @@ __all__ = [
 
 #: Seconds that one instance may wait for a worker, where the flow does not say.
 DEFAULT_ACTIVITY_SCHEDULE_TO_START = 600
-
-Generator = Callable[[Any], Iterable[Mapping[str, Any]]]
-OnException = Callable[[Any, BaseException], Any]
 
 
 def _polls() -> Any:
@@ -136,6 +141,7 @@ class Activity(GarconLogger):
             data: what `hydrate` takes.
         """
         self._client = client
+        self.requires, self.generators = list(self.requires), list(self.generators)
         if data:
             self.hydrate(data)
 
@@ -365,7 +371,26 @@ def worker_runner(worker: Any) -> None:
         pass
 
 
-def create(*args: Any, **kwargs: Any) -> Callable[..., Activity]:
+@overload
+def create(
+    domain: str,
+    name: str | None = None,
+    version: str = "1.0",
+    on_exception: OnException | None = None,
+) -> CreateActivity: ...
+
+
+@overload
+def create(
+    client: Any,
+    domain: str,
+    workflow_name: str | None = None,
+    version: str = "1.0",
+    on_exception: OnException | None = None,
+) -> CreateActivity: ...
+
+
+def create(*args: Any, **kwargs: Any) -> CreateActivity:
     """Bind a workflow; the function that comes back makes its activities.
 
     Two forms: `create(domain, name=None, version='1.0', on_exception=None)`, and with a boto3 SWF

@@ -6,13 +6,20 @@ and imports none. Law: a word that nobody knows is refused by name, at the line 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from garcon.errors import FlowError
 from garcon.policy import POLICY_KEYWORDS, read_policy
+
+if TYPE_CHECKING:
+    from garcon.activity import Activity
+    from garcon.runner import BaseRunner
+
+Generator = Callable[[Any], Iterable[Mapping[str, Any]]]
+OnException = Callable[[Any, BaseException], Any]
 
 _CREATE_KEYWORDS = ("client", "domain", "name", "version", "on_exception")
 
@@ -21,6 +28,39 @@ _ACTIVITY_KEYWORDS = (
     *("schedule_to_start", "on_exception", "external", "timeout", "heartbeat", "max_procs"),
     *POLICY_KEYWORDS,
 )
+
+
+class CreateActivity(Protocol):
+    """Makes the activities of one workflow; `create` returns it and says what its words mean."""
+
+    def __call__(
+        self,
+        *,
+        name: str,
+        run: BaseRunner | None = None,
+        tasks: BaseRunner | None = None,
+        requires: Iterable[Activity] | None = None,
+        retry: int | None = None,
+        lost_retry: int | None = None,
+        retry_delay: float | None = None,
+        retry_backoff: float | None = None,
+        retry_max_delay: float | None = None,
+        no_retry: Any = None,
+        fail_fast: bool | None = None,
+        max_failures: int | str | None = None,
+        max_open: int | None = None,
+        max_procs: int | None = None,
+        rate: str | float | None = None,
+        generators: Iterable[Generator] | None = None,
+        generator: Iterable[Generator] | Generator | None = None,
+        schedule_to_start: int | None = None,
+        on_exception: OnException | None = None,
+        external: bool = False,
+        timeout: int | None = None,
+        heartbeat: int | None = None,
+    ) -> Activity:
+        """Return the activity."""
+        ...
 
 
 @dataclass(frozen=True)
