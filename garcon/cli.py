@@ -7,6 +7,8 @@ that was not asked for, since the first thing a user feels is the start.
 
 from __future__ import annotations
 
+import functools
+import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -41,7 +43,46 @@ PROCS_MAX = 1000
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.group(context_settings=_CONTEXT)
+#: Verbs that stand in modules of their own, imported when they are asked for.
+_ELSEWHERE = {
+    "backfill": "garcon.backfill.commands:backfill",
+}
+
+
+class _Verbs(click.Group):
+    """The verbs, those in other modules included."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all verbs."""
+        return sorted({*super().list_commands(ctx), *_ELSEWHERE})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the verb of this name, None where there is none."""
+        if cmd_name in _ELSEWHERE and cmd_name not in self.commands:
+            module_name, _, attribute = _ELSEWHERE[cmd_name].partition(":")
+            command = getattr(importlib.import_module(module_name), attribute)
+            _end_with_exit_codes(command)
+            self.add_command(command, cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+
+def _end_with_exit_codes(command: click.Command) -> None:
+    """Have a command of another module, which returns its exit code, end with it."""
+    if isinstance(command, click.Group):
+        for one in command.commands.values():
+            _end_with_exit_codes(one)
+        return
+    run = command.callback
+    assert run is not None
+
+    @functools.wraps(run)
+    def ending(*words: Any, **options: Any) -> None:
+        _ends_with_exit_code(lambda: run(*words, **options))
+
+    command.callback = ending
+
+
+@click.group(cls=_Verbs, context_settings=_CONTEXT)
 @click.version_option(package_name="garcon", prog_name="garcon")
 def main() -> None:
     """Run generator-heavy batch flows on Amazon SWF, or on the engine that comes with garcon."""

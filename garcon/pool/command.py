@@ -32,13 +32,16 @@ def run_pool(words: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
     mission = None
     if config.input is not None:
         mission = SingleRun(Wanted(config.input, config.workflow_id, config.priority))
-    return supervise(config, lambda *streams: make_display(config, *streams), mission, out, err)
+
+    def make(results: TextIO, all_else: TextIO) -> tuple[Display, Mission | None]:
+        return make_display(config, results, all_else), mission
+
+    return supervise(config, make, out, err)
 
 
 def supervise(
     config: PoolConfig,
-    show_on: Callable[[TextIO, TextIO], Display],
-    mission: Mission | None,
+    make: Callable[[TextIO, TextIO], tuple[Display, Mission | None]],
     out: TextIO,
     err: TextIO,
 ) -> int:
@@ -46,15 +49,15 @@ def supervise(
 
     Args:
         config: the checked words.
-        show_on: makes the display of the streams for results and for all else.
-        mission: what to run; None for a pool that serves.
+        make: returns what shows the pool on the streams for results and for all else, and what the
+            pool runs before it leaves; None for a pool that serves.
         out: stdout.
         err: stderr.
     Raises:
         GarconError: why it could not do what was asked, with its own exit code.
     """
     behind = [BackgroundStream(stream) for stream in (out, err)]
-    display = show_on(*(cast(TextIO, stream) for stream in behind))
+    display, mission = make(*(cast(TextIO, stream) for stream in behind))
     shown = _show_log(config.log, display)
     written = configure(config.log) if config.log.file else None
     try:

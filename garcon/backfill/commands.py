@@ -1,0 +1,177 @@
+"""The verbs of `garcon backfill FLOW`. Each command returns the exit code; garcon.cli ends with it.
+
+Law: a verb imports what it needs when it is called, so that a usage error costs no start.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from garcon.backfill.days import EACH
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Processes of one pool.
+PROCS_MAX = 1_000
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+EPILOG = """\b
+Exit codes:
+  0  completed, now or before; skipped because it was open
+  1  closed otherwise than completed
+  2  usage    3  workers cannot boot    4  engine unreachable or refuses
+  5  open, and --overlap fail says that it must not be
+  6  interrupted before it closed: the same line goes on with it
+
+\b
+Examples:
+  garcon backfill flows.metrics plan --days last-7
+  garcon backfill flows.metrics run --days 2026-01-01..2026-01-31 --procs 16
+  garcon backfill flows.metrics run --catch-up --tz Europe/Paris --quiet
+  garcon backfill flows.metrics resume --days 2026-01-01..2026-01-31 --keys country=FR
+"""
+
+
+@click.group(context_settings=CONTEXT, subcommand_metavar="VERB [OPTIONS]", epilog=EPILOG)
+@click.argument("flow")
+@click.pass_context
+def backfill(context: click.Context, flow: str) -> None:
+    """Run ranges of days of FLOW: each range one execution, run once, gone on with, reported.
+
+    FLOW is a module such as flows.metrics, or module:attribute such as flows.coffee:workflow.
+    """
+    context.obj = flow
+
+
+def _procs(_context: click.Context, _option: click.Parameter, value: str) -> int | None:
+    """Return the number of processes that `--procs` says, None for `auto`."""
+    if value == "auto":
+        return None
+    if not value.isdecimal() or not 1 <= int(value) <= PROCS_MAX:
+        raise click.BadParameter(f"{value!r} is neither 'auto' nor a number from 1 to {PROCS_MAX}")
+    return int(value)
+
+
+def _all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+_place_options = _all_of(
+    click.option(
+        "--engine", metavar="ENGINE",
+        help="aws, an http:// URL, local or local:PATH.  [default: GARCON_ENGINE, the flow's own "
+        "client, AWS where a region is configured, else local]",
+    ),
+    click.option(
+        "--chdir", type=click.Path(exists=True, file_okay=False), metavar="DIR",
+        help="Working folder, where the flow is looked for first.",
+    ),
+)  # fmt: skip
+
+_range_options = _all_of(
+    click.option(
+        "--days", metavar="RANGE",
+        help="2026-01-01..2026-01-31, one day, yesterday, today or last-7. They go into the input "
+        "as start and end.",
+    ),
+    click.option(
+        "--tz", metavar="ZONE",
+        help="Whose days yesterday, today and last-7 are, such as Europe/Paris.  "
+        "[default: this machine's]",
+    ),
+    click.option(
+        "--each", type=click.Choice(EACH),
+        help="One execution for each of these instead of one for the range.",
+    ),
+    click.option(
+        "--set", "settings", multiple=True, metavar="KEY=VALUE",
+        help="Add to the input; the value is JSON, or else text. May be repeated.",
+    ),
+    click.option(
+        "--input", "input_text", metavar="JSON|@FILE", help="The input beside the days."
+    ),
+)  # fmt: skip
+
+_standing_options = _all_of(
+    click.option(
+        "--catch-up", is_flag=True,
+        help="The days that no completed execution covers: those of --days, else since the first "
+        "completed day up to yesterday.",
+    ),
+    click.option(
+        "--max-days", type=click.IntRange(1, 36_600), metavar="N",
+        help="How many days a catch-up looks back.",
+    ),
+    click.option("--again", is_flag=True, help="Run what completed once more, all of it."),
+    click.option(
+        "--overlap", type=click.Choice(["skip", "join", "fail"]), default="join",
+        show_default=True,
+        help="When the range, or days of it, are in an open execution: leave it to that, work on "
+        "it first, or end with exit code 5.",
+    ),
+)  # fmt: skip
+
+_pool_options = _all_of(
+    click.option(
+        "--procs", callback=_procs, default="auto", show_default=True, metavar="N|auto",
+        help="Worker processes of this command's pool.",
+    ),
+    click.option("--max-procs", type=click.IntRange(1, PROCS_MAX), metavar="N",
+                 help="Bound of --procs auto."),
+    click.option("--deciders", type=click.IntRange(1, 64), default=1, show_default=True,
+                 metavar="N", help="Decider processes."),
+    click.option("--no-workers", is_flag=True,
+                 help="Start and watch only: pools that serve the flow do the work."),
+    click.option("--open", "open_max", type=click.IntRange(1, 1000), default=1, show_default=True,
+                 metavar="N", help="Executions of this command that are open at once."),
+    click.option("--priority", type=int, help="SWF's task priority of what is started."),
+    click.option("--drain-timeout", type=click.FloatRange(0), default=75.0, show_default=True,
+                 metavar="S", help="Seconds that running tasks may go on after a stop."),
+    click.option("--quiet", is_flag=True, help="Say nothing unless it goes wrong."),
+    click.option("--json", "as_json", is_flag=True, help="Results as JSON lines on stdout."),
+    click.option("--log-file", type=click.Path(dir_okay=False), metavar="FILE",
+                 help="All processes log to this file, which rotates."),
+    click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
+                 help="Lowest level that is logged.  [default: warning; info with --log-file]"),
+)  # fmt: skip
+
+
+@backfill.command(context_settings=CONTEXT)
+@_range_options
+@_standing_options
+@_pool_options
+@_place_options
+@click.pass_context
+def run(context: click.Context, /, **told: Any) -> int:
+    """Bring the days to completion: start, join, resume, or say that they are done."""
+    from garcon.backfill.running import run_backfill
+
+    return run_backfill({**told, "flow": context.obj}, sys.stdout, sys.stderr)
+
+
+@backfill.command(context_settings=CONTEXT)
+@_range_options
+@click.option("--only-failed", is_flag=True, help="Only what failed, not what never ran.")
+@click.option("--activity", "selected", multiple=True, metavar="NAME",
+              help="Only this activity. May be repeated.")  # fmt: skip
+@click.option("--keys", multiple=True, metavar="KEY=VALUE,...",
+              help="Only instances with these keys, such as day=2026-01-05,country=FR; values may "
+              "be quoted. May be repeated.")  # fmt: skip
+@_pool_options
+@_place_options
+@click.pass_context
+def resume(context: click.Context, /, **told: Any) -> int:
+    """Run what an earlier execution of the days left, with the results of all it completed."""
+    from garcon.backfill.running import run_backfill
+
+    return run_backfill({**told, "flow": context.obj, "resume_only": True}, sys.stdout, sys.stderr)

@@ -1,0 +1,164 @@
+"""`run` and `resume`: every range brought to its end, by a pool of this command's or by others.
+
+`Backfill` is the mission; it starts and watches executions and never runs an instance itself. Law:
+what it says of a range comes from the engine, and its exit code is that of the worst range.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from garcon.backfill.finding import Finder
+from garcon.backfill.ranges import COMPLETED, Range, Seen
+from garcon.backfill.show import FailedInstance, Outcome, Show
+from garcon.backfill.steps import Act, Step, next_step
+from garcon.backfill.words import Words
+from garcon.pool.execution import Executions, Run
+from garcon.pool.mission import Desk
+from garcon.pool.watch import Watch
+
+#: Reads what failed for good in a closed execution.
+ReadFailed = Callable[[Run], list[FailedInstance]]
+
+CLOSED_OTHERWISE = 1
+
+
+class Backfill:
+    """The mission of a backfill."""
+
+    def __init__(
+        self,
+        words: Words,
+        show: Show,
+        *,
+        priority: int | None = None,
+        read_failed: Callable[[Desk], ReadFailed] | None = None,
+    ) -> None:
+        """Do what `words` say.
+
+        Args:
+            words: the command's words.
+            show: shows how it goes.
+            priority: SWF's task priority of what is started.
+            read_failed: makes the reader of what failed.
+        """
+        self._words = words
+        self._show = show
+        self._priority = priority
+        self._read_failed = read_failed
+        self._watches: dict[str, Watch] = {}
+
+    def hurry(self, run_id: str) -> None:
+        """Look at once: this run has probably just closed."""
+        watch = self._watches.get(run_id)
+        if watch is not None:
+            watch.hurry(run_id)
+
+    async def run(self, desk: Desk) -> int:
+        """Bring every range to its end and return the exit code of the worst.
+
+        Raises:
+            GarconError: the engine refuses, or the only range cannot be worked on.
+        """
+        finder = Finder(desk.connect, desk.flow)
+        seen = await desk.control(finder.all) if self._words.catch_up else []
+        ranges = self._words.ranges(desk.flow.name, seen)
+        gate = asyncio.Semaphore(self._words.open_max)
+        jobs = [asyncio.ensure_future(self._one(desk, finder, one, gate)) for one in ranges]
+        try:
+            outcomes = [await job for job in jobs]
+        finally:
+            for job in jobs:
+                job.cancel()
+        code = max((one.code for one in outcomes), default=0)
+        error = outcomes[0].step.error if len(outcomes) == 1 else None
+        if error is not None:
+            raise error
+        self._show.summed_up(outcomes, code)
+        return code
+
+    async def _one(
+        self, desk: Desk, finder: Finder, one: Range, gate: asyncio.Semaphore
+    ) -> Outcome:
+        async with gate:
+            outcome = await self._bring_to_end(desk, finder, one)
+        self._show.ended(outcome)
+        return outcome
+
+    async def _bring_to_end(self, desk: Desk, finder: Finder, one: Range) -> Outcome:
+        while True:
+            seen = await desk.control(finder.of, one)
+            step = next_step(one, seen, self._words.wish)
+            if step.act is not Act.WAIT:
+                break
+            assert step.of is not None
+            self._show.began(one, step, step.of.run)
+            await self._watch(desk, one, step.of.run)
+        run = await self._begin(desk, one, step)
+        self._show.began(one, step, run)
+        if run is None:
+            return Outcome(one, step, _code_of(step))
+        return await self._follow(desk, one, step, run)
+
+    async def _begin(self, desk: Desk, one: Range, step: Step) -> Run | None:
+        """Start or find the execution to follow; None where there is none."""
+        if step.act is Act.JOIN:
+            assert step.of is not None
+            return step.of.run
+        if step.act not in (Act.START, Act.RESUME):
+            return None
+        data = dict(one.input)
+        if step.act is Act.RESUME:
+            assert step.of is not None
+            data["garcon.resume"] = self._resume_of(step.of)
+        started = await desk.control(
+            desk.executions.start_or_join, one.workflow_id, data, self._priority
+        )
+        run: Run = started.run
+        return run
+
+    def _resume_of(self, found: Seen) -> dict[str, Any]:
+        return {"workflow_id": found.run.workflow_id, "run_id": found.run.run_id}
+
+    async def _watch(self, desk: Desk, one: Range, run: Run) -> Any:
+        watch = self._watches[run.run_id] = Watch(desk.executions, desk.control, run)
+        try:
+            return await watch.wait_closed(
+                lambda counts, now_s: self._show.range_progress(one, counts, now_s)
+            )
+        finally:
+            self._watches.pop(run.run_id, None)
+
+    async def _follow(self, desk: Desk, one: Range, step: Step, run: Run) -> Outcome:
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        look = await self._watch(desk, one, run)
+        executions: Executions = desk.executions
+        ending = await desk.control(executions.ending, run)
+        status = look.close_status or ""
+        outcome = Outcome(
+            one,
+            step,
+            0 if status == COMPLETED else CLOSED_OTHERWISE,
+            status=status,
+            run=run,
+            reason=ending.reason,
+            counts=look.counts,
+            seconds=loop.time() - began_s,
+        )
+        if outcome.code == 0:
+            return outcome
+        failed: list[FailedInstance] = []
+        if self._read_failed is not None:
+            failed = await desk.control(self._read_failed(desk), run)
+        resume = self._words.command_for("run", one, desk.engine)
+        return replace(outcome, failed=failed, resume=resume)
+
+
+def _code_of(step: Step) -> int:
+    """Return what a command about this range alone would end with."""
+    error = step.error
+    return 0 if error is None else int(getattr(error, "exit_code", 1))

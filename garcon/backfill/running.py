@@ -1,0 +1,102 @@
+"""From the words of `run` and `resume` to an exit code: with a pool, or by watching alone."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from garcon.backfill.place import find_place
+from garcon.backfill.run import Backfill
+from garcon.backfill.show import JsonShow, QuietShow, Show
+from garcon.backfill.words import Words, read_words
+from garcon.errors import Interrupted
+from garcon.log import LogSettings
+from garcon.pool.command import supervise
+from garcon.pool.config import PoolConfig
+from garcon.pool.display import Display
+from garcon.pool.mission import Desk, Mission
+from garcon.pool.registration import RETENTION_DAYS, ensure_types
+
+
+def run_backfill(told: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
+    """Run what the words say; return the exit code.
+
+    Raises:
+        GarconError: why it could not be done, with its own exit code.
+    """
+    words = read_words(told)
+    if told["no_workers"]:
+        return _watch_only(words, told, make_show(told, out, err))
+
+    def make(results: TextIO, all_else: TextIO) -> tuple[Display, Mission | None]:
+        show = make_show(told, results, all_else)
+        return show, Backfill(words, show, priority=told["priority"])
+
+    return supervise(_pool_config(words, told), make, out, err)
+
+
+def _pool_config(words: Words, told: Mapping[str, Any]) -> PoolConfig:
+    # The folder has been entered, and what to run is the mission's matter.
+    log_file = told["log_file"]
+    level = told["log_level"] or ("info" if log_file else "warning")
+    return PoolConfig(
+        flow=words.flow,
+        procs=told["procs"],
+        max_procs=told["max_procs"],
+        deciders=told["deciders"],
+        engine=words.engine,
+        drain_timeout_s=told["drain_timeout"],
+        json=told["as_json"],
+        folder=words.folder,
+        log=LogSettings(
+            level=level.upper(),
+            file=str(Path(log_file).absolute()) if log_file else None,
+            process="supervisor",
+            queued=True,
+        ),
+    )
+
+
+def make_show(told: Mapping[str, Any], out: TextIO, err: TextIO) -> Show:
+    """Return what shows a backfill the way that the words and the streams ask for."""
+    if told.get("as_json"):
+        return JsonShow(out, err)
+    return QuietShow(out, err) if told.get("quiet") else Show(out, err)
+
+
+def _watch_only(words: Words, told: Mapping[str, Any], show: Show) -> int:
+    """Start and watch what other pools work on."""
+    try:
+        place = find_place(words.flow, words.engine)
+        engine, flow = place.engine, place.description
+        show.note(engine.describe(flow.domain))
+        ensure_types(place.connect(), flow, retention_days=RETENTION_DAYS[engine.kind])
+        mission = Backfill(words, show, priority=told["priority"])
+        return asyncio.run(_alone(mission, Desk(flow, engine, place.connect, _in_thread, show)))
+    finally:
+        show.close()
+
+
+async def _in_thread(call: Callable[..., Any], *args: Any) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(None, call, *args)
+
+
+async def _alone(mission: Mission, desk: Desk) -> int:
+    """Run the mission until it is over or a signal ends it.
+
+    Raises:
+        Interrupted: a signal came first.
+    """
+    loop = asyncio.get_running_loop()
+    running = asyncio.ensure_future(mission.run(desk))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, running.cancel)
+    try:
+        return await running
+    except asyncio.CancelledError:
+        raise Interrupted(
+            "stopped before everything closed; what was started goes on, the same command watches"
+        ) from None
