@@ -13,7 +13,8 @@ import logging
 import queue
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -35,6 +36,17 @@ _EXECUTION_KEYS = ("execution.domain", "execution.workflow_id", "execution.run_i
 _TOO_TALKATIVE = ("boto3", "botocore", "urllib3", "s3transfer")
 
 _current: ContextVar[logging.Logger | None] = ContextVar("garcon_logger", default=None)
+_about: ContextVar[Mapping[str, Any] | None] = ContextVar("garcon_log_fields", default=None)
+
+
+@contextmanager
+def about(**fields: Any) -> Iterator[None]:
+    """Give `fields` with every JSON line that is logged inside, also by code of the user's."""
+    token = _about.set({**(_about.get() or {}), **fields})
+    try:
+        yield
+    finally:
+        _about.reset(token)
 
 
 class GarconLogger:
@@ -95,13 +107,21 @@ def _logger_of(name: str) -> logging.Logger:
     return logger
 
 
-def log_event(logger: logging.Logger, level: int, event: str, **fields: Any) -> None:
+def log_event(
+    logger: logging.Logger,
+    level: int,
+    event: str,
+    *,
+    exc_info: BaseException | None = None,
+    **fields: Any,
+) -> None:
     """Log what happened under a fixed name: `event=slot.killed slot=3 pid=4121`.
 
     Args:
         logger: where to.
         level: one of logging's levels.
         event: a fixed name, `thing.what-happened`.
+        exc_info: an error whose traceback is to follow.
         fields: facts in plain values; fields that are None are left out. As text, values are quoted
             where they need it; as JSON lines they stay what they are.
     """
@@ -109,7 +129,8 @@ def log_event(logger: logging.Logger, level: int, event: str, **fields: Any) -> 
         return
     facts = {name: value for name, value in fields.items() if value is not None}
     text = " ".join([f"event={event}", *(f"{name}={_word(facts[name])}" for name in facts)])
-    logger.log(level, "%s", text, extra={"garcon_event": {"event": event, **facts}}, stacklevel=2)
+    extra = {"garcon_event": {"event": event, **facts}}
+    logger.log(level, "%s", text, extra=extra, exc_info=exc_info, stacklevel=2)
 
 
 def _word(value: Any) -> str:
@@ -128,6 +149,7 @@ class LogSettings:
         file: path of one file that all processes share and that rotates; None is stderr.
         json: JSON lines instead of text.
         process: what this process is, such as `worker-3`; shown on each line.
+        flow: the flow that it serves; in JSON lines.
         queued: a thread writes, so that the caller never waits for a disk or a reader.
         file_max_bytes: size at which the file is rotated.
         file_count: rotated files that are kept.
@@ -137,6 +159,7 @@ class LogSettings:
     file: str | None = None
     json: bool = False
     process: str = "garcon"
+    flow: str | None = None
     queued: bool = False
     file_max_bytes: int = 50_000_000
     file_count: int = 5
@@ -158,10 +181,11 @@ class TextFormatter(logging.Formatter):
 class JsonFormatter(logging.Formatter):
     """One JSON object a record, an event's fields at its top level."""
 
-    def __init__(self, process: str) -> None:
-        """Give `process` with each record."""
+    def __init__(self, process: str, flow: str | None = None) -> None:
+        """Give `process` and, where there is one, `flow` with each record."""
         super().__init__()
         self._process = process
+        self._flow = {} if flow is None else {"flow": flow}
         self._instant = TextFormatter(process)
 
     def format(self, record: logging.LogRecord) -> str:
@@ -170,12 +194,14 @@ class JsonFormatter(logging.Formatter):
             "time": self._instant.formatTime(record),
             "level": record.levelname,
             "process": self._process,
-            "pid": record.process,
             "logger": record.name,
+            **self._flow,
         }
-        own = getattr(record, "garcon_event", None)
-        # An event's field never hides who speaks: the fixed names above win.
-        document = {**own, **document} if own else {**document, "message": record.getMessage()}
+        own = getattr(record, "garcon_event", None) or {"message": record.getMessage()}
+        # An event's field never hides who speaks: the fixed names above win. Its pid may be that of
+        # another process than the speaker's.
+        around = getattr(record, "garcon_about", {})
+        document = {"pid": record.process, **around, **own, **document}
         if record.exc_info:
             document["traceback"] = self.formatException(record.exc_info)
         elif record.exc_text:
@@ -227,6 +253,16 @@ class _Writer(QueueListener):
         return thread is None or not thread.is_alive()
 
 
+class _AddAbout(logging.Filter):
+    """Notes on each record what it is about, in the thread that knows."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        fields = _about.get()
+        if fields and not hasattr(record, "garcon_about"):
+            record.garcon_about = fields
+        return True
+
+
 class Logging:
     """What `configure` installed; `close` writes out what waits and takes it down."""
 
@@ -272,13 +308,14 @@ def configure(settings: LogSettings) -> Logging:
     for old in [one for one in root.handlers if getattr(one, "garcon_own", False)]:
         root.removeHandler(old)
     target = _file_handler(settings) if settings.file else logging.StreamHandler(sys.stderr)
-    target.setFormatter((JsonFormatter if settings.json else TextFormatter)(settings.process))
+    target.setFormatter(make_formatter(settings))
     handler: logging.Handler = target
     listener = None
     if settings.queued:
         handler = _Dropping(queue.Queue(QUEUE_MAX))
         listener = _Writer(handler.queue, target)
         listener.start()
+    handler.addFilter(_AddAbout())
     handler.garcon_own = True  # type: ignore[attr-defined]  # how the next call knows it
     root.addHandler(handler)
     root.setLevel(settings.level.upper())
@@ -286,6 +323,13 @@ def configure(settings: LogSettings) -> Logging:
         # Their DEBUG holds whole requests: inputs, results, and session tokens in the headers.
         logging.getLogger(name).setLevel(logging.INFO)
     return Logging(handler, listener)
+
+
+def make_formatter(settings: LogSettings) -> logging.Formatter:
+    """Return what makes lines of records as `settings` says."""
+    if settings.json:
+        return JsonFormatter(settings.process, settings.flow)
+    return TextFormatter(settings.process)
 
 
 def _file_handler(settings: LogSettings) -> logging.Handler:

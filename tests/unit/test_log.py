@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import os
 import threading
 import weakref
 from collections.abc import Iterator
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +175,8 @@ def test_lines_on_stderr_tell_instant_level_process_and_logger(
 def test_json_lines_hold_the_fields_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     """An event's fields are at the top, and never hide who speaks."""
     own = log.configure(log.LogSettings(process="worker-3", json=True))
-    log.log_event(logging.getLogger("garcon.pool"), logging.INFO, "slot.killed", slot=3, pid="x")
+    told = {"slot": 3, "pid": 4121, "process": "x"}
+    log.log_event(logging.getLogger("garcon.pool"), logging.INFO, "slot.killed", **told)
     try:
         raise ValueError("no")
     except ValueError:
@@ -182,10 +185,42 @@ def test_json_lines_hold_the_fields_as_they_are(capsys: pytest.CaptureFixture[st
 
     event, message = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert (event["event"], event["slot"], event["process"]) == ("slot.killed", 3, "worker-3")
-    assert event["pid"] != "x"
+    assert event["pid"] == 4121
+    assert message["pid"] == os.getpid()
     assert "message" not in event
     assert (message["message"], message["level"]) == ("it failed", "ERROR")
     assert message["traceback"].endswith("ValueError: no")
+
+
+def test_a_json_line_tells_what_its_task_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever logs inside, a library too; threads that carry the context on as well."""
+    own = log.configure(log.LogSettings(json=True, flow="flows.metrics"))
+    with log.about(workflow="w", run="r"), log.about(activity="fetch"):
+        logging.getLogger("some.library").info("hello")
+        around = copy_context()
+    around.run(logging.getLogger("some.library").info, "from a thread")
+    logging.getLogger("garcon").info("outside")
+    own.close()
+
+    inside, carried, outside = map(json.loads, capsys.readouterr().err.splitlines())
+    for line in (inside, carried):
+        assert (line["workflow"], line["run"], line["activity"]) == ("w", "r", "fetch")
+    assert inside["flow"] == outside["flow"] == "flows.metrics"
+    assert "workflow" not in outside
+
+
+def test_an_event_may_bring_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a text line below it, in a JSON line as a field."""
+    for as_json in (False, True):
+        own = log.configure(log.LogSettings(json=as_json))
+        error = ValueError("no")
+        log.log_event(logging.getLogger("garcon"), logging.ERROR, "pool.accident", exc_info=error)
+        own.close()
+
+    *text, line = capsys.readouterr().err.splitlines()
+    assert text[0].endswith("event=pool.accident")
+    assert text[-1] == "ValueError: no"
+    assert json.loads(line)["traceback"] == "ValueError: no"
 
 
 @pytest.mark.parametrize("as_json", [False, True])
