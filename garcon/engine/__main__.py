@@ -7,50 +7,116 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
+import gc
 import logging
+import os
 import signal
 import sqlite3
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
+from garcon.engine.http.guard import Credentials, is_loopback
 from garcon.engine.http.server import EngineServer, Settings
 from garcon.engine.lease import Lease, LeaseTaken
+from garcon.engine.service.lambdas import parse_functions
+from garcon.engine.service.throttle import load_rates
 from garcon.engine.store.schema import SchemaError
+from garcon.engine.upkeep import Stats
+from garcon.engine.upkeep import prune as prune_file
+from garcon.engine.upkeep import stats as file_stats
+
+DEFAULT_DB = ".garcon/engine.db"
+SECRET = "GARCON_ENGINE_SECRET_KEY"
+
+_OPERATIONAL = (LeaseTaken, SchemaError, sqlite3.Error, OSError, ValueError)
 
 
-@click.command()
-@click.option("--db", default=".garcon/engine.db", show_default=True, help="File, or :memory:.")
+@click.group(invoke_without_command=True)
+@click.option("--db", default=DEFAULT_DB, show_default=True, help="File, or :memory:.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", default=0, show_default=True, help="0 keeps the last or takes a free one.")
-@click.option("--sync", type=click.Choice(["normal", "full"]), default="normal", show_default=True)
+@click.option(
+    "--sync",
+    type=click.Choice(["normal", "full"]),
+    default="normal",
+    show_default=True,
+    help="full: answers survive a power cut as well.",
+)
+@click.option(
+    "--throttle",
+    default="none",
+    show_default=True,
+    metavar="none|aws|FILE",
+    help="Hold clients to AWS's default rates, or to those of a JSON file.",
+)
 @click.option("--poll-hold", default=60.0, show_default=True, help="Seconds an empty poll waits.")
 @click.option("--idle-exit", type=float, help="Leave after so many seconds without a client.")
-def main(
-    db: str, host: str, port: int, sync: str, poll_hold: float, idle_exit: float | None
-) -> None:
+@click.option(
+    "--lambda",
+    "functions",
+    multiple=True,
+    metavar="NAME=MODULE:FUNCTION",
+    help="Run this Python callable for the Lambda function NAME; may be repeated.",
+)
+@click.option(
+    "--access-key",
+    metavar="ID",
+    help=f"Verify every request's signature; the secret is in {SECRET}.",
+)
+def main(**options: Any) -> None:
     """Serve SWF's protocol from one SQLite file and print the URL once it answers."""
+    if click.get_current_context().invoked_subcommand is not None:
+        return
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    lease = None
     try:
-        if db != ":memory:":
-            Path(db).absolute().parent.mkdir(parents=True, exist_ok=True)
-            lease = Lease.acquire(Path(db), wait_s=5.0)
+        _run(options)
+    except _OPERATIONAL as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _run(options: dict[str, Any]) -> None:
+    credentials = _credentials(options["host"], options["access_key"])
+    db = options["db"]
+    lease = None
+    if db != ":memory:":
+        Path(db).absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lease = Lease.acquire(Path(db), wait_s=5.0)
+    try:
         settings = Settings(
             db=db,
-            host=host,
-            port=port,
+            host=options["host"],
+            port=options["port"],
             preferred_port=lease.last_port() if lease else None,
-            full_sync=sync == "full",
-            poll_hold_s=poll_hold,
+            full_sync=options["sync"] == "full",
+            poll_hold_s=options["poll_hold"],
+            credentials=credentials,
+            rates=load_rates(options["throttle"]),
+            functions=parse_functions(options["functions"]),
         )
-        asyncio.run(_serve(settings, lease, idle_exit))
-    except (LeaseTaken, SchemaError, sqlite3.Error, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        asyncio.run(_serve(settings, lease, options["idle_exit"]))
     finally:
         if lease is not None:
             lease.release()
+
+
+def _credentials(host: str, access_key: str | None) -> Credentials | None:
+    """The key pair to ask for; required on anything but loopback.
+
+    Raises:
+        ValueError: A part of it is missing.
+    """
+    if access_key is None:
+        if is_loopback(host):
+            return None
+        raise ValueError(f"--host {host} is open to others: give --access-key and {SECRET}")
+    secret = os.environ.get(SECRET)
+    if not secret:
+        raise ValueError(f"--access-key needs the secret key in {SECRET}")
+    return Credentials(access_key, secret)
 
 
 async def _serve(settings: Settings, lease: Lease | None, idle_exit_s: float | None) -> None:
@@ -60,6 +126,9 @@ async def _serve(settings: Settings, lease: Lease | None, idle_exit_s: float | N
         loop.add_signal_handler(number, leave.set)
     server = EngineServer(settings, nonce=lease.nonce if lease else None)
     url = await server.start()
+    # What is loaded by now stays: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
     with contextlib.ExitStack() as held:
         try:
             if lease is not None:
@@ -86,6 +155,41 @@ def _may_leave(
     if idle_exit_s is None or server.idle_s() < idle_exit_s:
         return False
     return lease is None or held.enter_context(lease.starting())
+
+
+@main.command()
+@click.option("--db", default=DEFAULT_DB, show_default=True, help="The engine's file.")
+def stats(db: str) -> None:
+    """Say what a file holds; an engine may serve it meanwhile."""
+    try:
+        found = file_stats(Path(db))
+    except _OPERATIONAL as error:
+        raise click.ClickException(str(error)) from error
+    for line in _stat_lines(found):
+        click.echo(line)
+
+
+def _stat_lines(found: Stats) -> list[str]:
+    lines = []
+    for name, value in zip(found._fields, found, strict=True):
+        shown = f"{value:,}" if value is not None else "-"
+        if name == "oldest_close_ms" and value is not None:
+            moment = datetime.datetime.fromtimestamp(value / 1000, tz=datetime.timezone.utc)
+            shown = moment.isoformat(timespec="seconds")
+        lines.append(f"{name.removesuffix('_ms').replace('_', ' '):<20} {shown}")
+    return lines
+
+
+@main.command()
+@click.option("--db", default=DEFAULT_DB, show_default=True, help="The engine's file.")
+@click.option("--days", type=float, required=True, help="Keep what closed within so many days.")
+def prune(db: str, days: float) -> None:
+    """Remove closed executions now, whatever their domain's retention; no engine may serve."""
+    try:
+        removed = prune_file(Path(db), days)
+    except _OPERATIONAL as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"removed {removed} executions")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
-    from garcon.engine.http.server import EngineServer
+    from garcon.engine.http.server import EngineServer, Settings
     from garcon.engine.service.clock import Clock
 
 T = TypeVar("T")
@@ -29,10 +29,9 @@ class Engine:
         url: Where it listens.
     """
 
-    def __init__(self, db: str, clock: Clock, poll_hold_s: float) -> None:
-        self._db = db
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
         self._clock = clock
-        self._poll_hold_s = poll_hold_s
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._server: EngineServer | None = None
@@ -51,10 +50,9 @@ class Engine:
         self.url = self.call(self._serve)
 
     async def _serve(self) -> str:
-        from garcon.engine.http.server import EngineServer, Settings
+        from garcon.engine.http.server import EngineServer
 
-        settings = Settings(db=self._db, poll_hold_s=self._poll_hold_s)
-        self._server = EngineServer(settings, clock=self._clock)
+        self._server = EngineServer(self._settings, clock=self._clock)
         return await self._server.start()
 
     def stop(self) -> None:
@@ -100,6 +98,7 @@ def engine_in_process(
     db: str = ":memory:",
     clock: Clock | Literal["system", "virtual"] = "system",
     poll_hold_s: float = 60.0,
+    settings: Settings | None = None,
 ) -> Iterator[Engine]:
     """An engine in a thread of this process for the length of a block.
 
@@ -107,8 +106,11 @@ def engine_in_process(
         db: Its file; by default nothing is kept.
         clock: ``system``, ``virtual`` (stands still until moved) or a clock of your own.
         poll_hold_s: Real seconds that an empty poll waits.
+        settings: All settings, in place of ``db`` and ``poll_hold_s``.
     """
-    engine = Engine(db, _clock(clock), poll_hold_s)
+    from garcon.engine.http.server import Settings
+
+    engine = Engine(settings or Settings(db=db, poll_hold_s=poll_hold_s), _clock(clock))
     engine.start()
     try:
         yield engine

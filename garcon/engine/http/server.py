@@ -11,20 +11,24 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiohttp import web
 
 from garcon.engine.core import faults
+from garcon.engine.core.buckets import Rate
 from garcon.engine.http import wire
+from garcon.engine.http.guard import Credentials, Guard
 from garcon.engine.http.shapes import load_checks
 from garcon.engine.service.clock import Clock, SystemClock, VirtualClock
 from garcon.engine.service.kernel import Kernel
+from garcon.engine.service.lambdas import Lambdas
 from garcon.engine.service.operations import OPERATIONS
 from garcon.engine.service.skipping import Traffic, skip
 from garcon.engine.service.tasks import Call
+from garcon.engine.service.throttle import Throttle
 from garcon.engine.service.world import World
 from garcon.engine.store.database import Database
 
@@ -32,6 +36,7 @@ logger = logging.getLogger("garcon.engine")
 
 _KEEPALIVE_S: Final = 300.0
 _BACKLOG: Final = 2048
+_BODY_S: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,9 @@ class Settings:
         preferred_port: A port to try first when ``port`` is 0.
         full_sync: Whether answers survive a power cut.
         poll_hold_s: How long an empty poll waits, seconds.
+        credentials: The key pair that requests must be signed with; None asks for none.
+        rates: What clients are held to; empty for no bounds.
+        functions: Lambda functions by name, as ``package.module:function``.
     """
 
     db: str
@@ -53,6 +61,9 @@ class Settings:
     preferred_port: int | None = None
     full_sync: bool = False
     poll_hold_s: float = 60.0
+    credentials: Credentials | None = None
+    rates: Mapping[str, Rate] = field(default_factory=dict)
+    functions: Mapping[str, str] = field(default_factory=dict)
 
 
 class EngineServer:
@@ -74,8 +85,14 @@ class EngineServer:
         self.last_request_s = time.monotonic()
         self._checks = load_checks()
         self._database = Database(settings.db, full_sync=settings.full_sync)
-        self.world = World(self._database)
+        self._guard = Guard(settings.host, settings.credentials)
+        self.throttle = Throttle(settings.rates, self.clock)
+        self.world = World(
+            self._database, allow=self.throttle.allow, has_lambda=bool(settings.functions)
+        )
         self.kernel = Kernel(self.world, self.clock, poll_hold_s=settings.poll_hold_s)
+        self._lambdas = Lambdas(settings.functions, self.kernel.end_lambda)
+        self.kernel.call = self._lambdas.call
         self._headers = {"Content-Type": wire.CONTENT_TYPE}
         if nonce is not None:
             self._headers["X-Garcon-Nonce"] = nonce
@@ -88,6 +105,7 @@ class EngineServer:
     async def start(self) -> str:
         """Restore what is open, listen, and return the URL."""
         self.world.load()
+        self._end_lost_lambdas()
         self._web = web.Server(
             self._handle,
             access_log=None,
@@ -99,6 +117,13 @@ class EngineServer:
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         self.kernel.look()
         return self.url
+
+    def _end_lost_lambdas(self) -> None:
+        """Fail the calls whose processes died with the engine before this one."""
+        attributes = {"reason": "EngineRestarted", "details": "The call did not end before that"}
+        for state in self.world.states.values():
+            for scheduled_id in state.lambdas:
+                self.kernel.end_lambda(state.key, scheduled_id, "LambdaFunctionFailed", attributes)
 
     async def _listen(self, server: Any) -> asyncio.Server:
         loop = asyncio.get_running_loop()
@@ -118,6 +143,7 @@ class EngineServer:
         """Answer the waiting polls, finish what is begun, close the file."""
         if self._listener is not None:
             self._listener.close()
+        await self._lambdas.stop()
         self.kernel.stop()
         if self._web is not None:
             self._web.pre_shutdown()
@@ -150,12 +176,11 @@ class EngineServer:
     async def _answer(self, request: web.BaseRequest) -> Any:
         headers = request.headers
         target = headers.get("X-Amz-Target")
-        try:
-            body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            raise faults.serialization("Request body is larger than 1 MB") from None
+        self._guard.check_head(headers)
+        body = await _read(request)
         if request.method != "POST":
             raise faults.unknown_operation(f"{request.method} {request.path}")
+        self._guard.check_signature(request.method, headers, body)
         own = self._own.get(target or "")
         if own is not None:
             return await own(wire.parse_body(body))
@@ -164,6 +189,7 @@ class EngineServer:
         if check is None:
             raise faults.unknown_operation(name)
         given = check(wire.parse_body(body))
+        self.throttle.check(name, given)
         call = Call(headers.get("amz-sdk-invocation-id"), _alive(request))
         return await OPERATIONS[name](self.kernel, given, call)
 
@@ -189,6 +215,25 @@ class EngineServer:
         response = web.Response(status=status, body=body, headers=self._headers)
         response.headers["x-amzn-RequestId"] = f"{self._request_head}{self._requests:012x}"
         return response
+
+
+async def _read(request: web.BaseRequest) -> bytes:
+    """The body; a client that dribbles it is cut off.
+
+    Raises:
+        Fault: SerializationException over 1 MB.
+    """
+    transport = request.transport
+    cut: asyncio.TimerHandle | None = None
+    if transport is not None and not request.content.is_eof():
+        cut = asyncio.get_running_loop().call_later(_BODY_S, transport.abort)
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise faults.serialization("Request body is larger than 1 MB") from None
+    finally:
+        if cut is not None:
+            cut.cancel()
 
 
 def _alive(request: web.BaseRequest) -> Callable[[], bool]:

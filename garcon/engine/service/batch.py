@@ -74,6 +74,7 @@ class Batch:
         now_ms: The time of everything in it.
         states: The newest state of each touched execution.
         touched: Per execution, the items that changed.
+        closed: Executions that end in it.
         calls: Functions to run once the batch is kept.
         applied: How many changes it holds; tells whether a request has changed anything.
     """
@@ -86,12 +87,11 @@ class Batch:
         self.calls: list[CallLambda] = []
         self.domains: dict[str, Domain] = {}
         self.types: dict[TypeKey, TypeRecord | None] = {}
-        self.forgotten: list[int] = []
         self.applied = 0
         self._events: list[tuple[int, int, str]] = []
         self._items: dict[tuple[int, Any, Any], Any] = {}
         self._started: dict[int, None] = {}
-        self._closed: list[int] = []
+        self.closed: list[int] = []
         self._open: dict[tuple[str, str], int | None] = {}
         self._open_delta: Counter[str] = Counter()
 
@@ -203,7 +203,7 @@ class Batch:
             self._items[key, kind, item_key] = item
         if not state.is_open:
             where = (state.profile.domain, state.profile.workflow_id)
-            self._closed.append(key)
+            self.closed.append(key)
             self._open[where] = None
             self._open_delta[state.profile.domain] -= 1
 
@@ -217,11 +217,6 @@ class Batch:
         self.applied += 1
         self.types[key] = record
 
-    def forget(self, key: int) -> None:
-        """Remove a closed execution with its history."""
-        self.applied += 1
-        self.forgotten.append(key)
-
     def writes(self) -> Writes:
         """The rows to keep."""
         writes = Writes.new()
@@ -229,14 +224,13 @@ class Batch:
         for key, state in self.states.items():
             (writes.started if key in self._started else writes.changed).append(state)
         writes.items.update(self._items)
-        writes.closed.extend(self._closed)
+        writes.closed.extend(self.closed)
         writes.domains.extend(self.domains.values())
         for type_key, record in self.types.items():
             if record is None:
                 writes.deleted_types.append(type_key)
             else:
                 writes.types.append((type_key[0], type_key[1], record))
-        writes.forgotten.extend(self.forgotten)
         return writes
 
     # -- what follows in other executions -----------------------------------------------------

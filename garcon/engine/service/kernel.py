@@ -19,6 +19,7 @@ from garcon.engine.core.tables import MAX_POLLERS
 from garcon.engine.service.batch import Batch
 from garcon.engine.service.clock import Clock
 from garcon.engine.service.lists import Assignment, ListKey, Poll, TaskKey
+from garcon.engine.service.retention import Retention
 from garcon.engine.service.world import World
 
 logger = logging.getLogger("garcon.engine")
@@ -36,21 +37,17 @@ class Kernel:
         world: What is kept and open.
         clock: The engine's time.
         poll_hold_s: How long an empty poll waits, seconds.
+
+    Attributes:
         call: Runs a function outside; set when the engine has functions.
     """
 
-    def __init__(
-        self,
-        world: World,
-        clock: Clock,
-        *,
-        poll_hold_s: float = 60.0,
-        call: Callable[[CallLambda], None] | None = None,
-    ) -> None:
+    def __init__(self, world: World, clock: Clock, *, poll_hold_s: float = 60.0) -> None:
         self.world = world
         self.clock = clock
         self.poll_hold_s = poll_hold_s
-        self._call = call
+        self.call: Callable[[CallLambda], None] | None = None
+        self._retention = Retention(world, clock)
         self._loop = asyncio.get_running_loop()
         self._acts: list[tuple[Act, asyncio.Future[Any]]] = []
         self._turn: asyncio.Handle | None = None
@@ -151,6 +148,20 @@ class Kernel:
         if self.world.lists.leave(poll) and not poll.answer.done():
             poll.answer.set_result(None)
 
+    def end_lambda(
+        self, key: int, scheduled_id: int, event: str, attributes: dict[str, Any]
+    ) -> None:
+        """Write how a function call ended; late news change nothing."""
+
+        def act(batch: Batch) -> None:
+            state = batch.state(key)
+            if state is not None:
+                batch.apply(
+                    transitions.lambda_ended(state, batch.now_ms, scheduled_id, event, attributes)
+                )
+
+        self.submit(act).add_done_callback(asyncio.Future.exception)
+
     # -- turns --------------------------------------------------------------------------------
 
     def _ask_turn(self) -> None:
@@ -164,6 +175,7 @@ class Kernel:
             self._run_acts(acts)
         self.run_due()
         self._run_matches()
+        self._retention.step()
         self._set_alarm()
         if self.world.database.wants_checkpoint() and self._checkpoint is None:
             self._start_checkpoint()
@@ -225,9 +237,13 @@ class Kernel:
             self.world.reread(list(batch.states))
             return False
         self.world.adopt(batch)
-        if self._call is not None:
+        if self.call is not None:
             for call in batch.calls:
-                self._call(call)
+                self.call(call)
+        for key in batch.closed:
+            domain = self.world.registry.domains[batch.states[key].profile.domain]
+            if domain.retention_days is None:
+                self._retention.hurry()
         return True
 
     def _run_matches(self) -> None:
@@ -291,13 +307,16 @@ class Kernel:
         return len(due)
 
     def _set_alarm(self) -> None:
-        next_ms = self.world.deadlines.next_ms()
+        due_ms = self.world.deadlines.next_ms()
+        next_ms = (
+            self._retention.next_ms if due_ms is None else min(due_ms, self._retention.next_ms)
+        )
         if self._alarm is not None:
             if self._alarm_ms == next_ms:
                 return
             self._alarm.cancel()
             self._alarm = None
-        delay_s = None if next_ms is None else self.clock.delay_s(next_ms)
+        delay_s = self.clock.delay_s(next_ms)
         if delay_s is not None and not self._stopping:
             self._alarm_ms = next_ms
             self._alarm = self._loop.call_later(delay_s, self._ring)

@@ -24,9 +24,11 @@ from garcon.engine.core.model import (
     restore_item,
 )
 from garcon.engine.store import schema
+from garcon.engine.store.place import refuse_network
 
 _CHECKPOINT_BYTES: Final = 4 << 20
 _RESTART_BYTES: Final = 64 << 20
+_SPARE_PAGES: Final = 1_000
 
 
 class Writes(NamedTuple):
@@ -40,12 +42,11 @@ class Writes(NamedTuple):
     domains: list[Domain]
     types: list[tuple[str, str, TypeRecord]]
     deleted_types: list[tuple[str, str, str, str]]
-    forgotten: list[int]
 
     @classmethod
     def new(cls) -> Writes:
         """An empty batch."""
-        return cls([], [], [], {}, [], [], [], [], [])
+        return cls([], [], [], {}, [], [], [], [])
 
     def is_empty(self) -> bool:
         """Whether there is nothing to keep."""
@@ -109,10 +110,6 @@ class Database:
             _write_closed(connection, writes)
         if writes.domains or writes.types or writes.deleted_types:
             _write_registry(connection, writes)
-        if writes.forgotten:
-            keys = [(key,) for key in writes.forgotten]
-            for table, column in (("events", "run"), ("tags", "key"), ("executions", "key")):
-                many(f"DELETE FROM {table} WHERE {column} = ?", keys)
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -197,6 +194,54 @@ class Database:
 
     # -- keeping the file small ---------------------------------------------------------------
 
+    def expired(self, domain: str, before_ms: int, limit: int) -> list[int]:
+        """Executions of a domain that closed at or before an instant, oldest first."""
+        rows = self._connection.execute(
+            "SELECT key FROM executions WHERE domain = ? AND close_ms IS NOT NULL"
+            " AND close_ms <= ? ORDER BY close_ms, key LIMIT ?",
+            (domain, before_ms, limit),
+        )
+        return [row[0] for row in rows]
+
+    def doom(self, keys: list[int]) -> None:
+        """Make closed executions vanish; their events are left to ``trim``."""
+        connection = self._connection
+        rows = [(key,) for key in keys]
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.executemany("INSERT INTO doomed VALUES (?)", rows)
+            connection.executemany("DELETE FROM tags WHERE key = ?", rows)
+            connection.executemany("DELETE FROM executions WHERE key = ?", rows)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def trim(self, limit: int) -> bool:
+        """Delete up to ``limit`` events of vanished executions; whether there was anything."""
+        connection = self._connection
+        row = connection.execute("SELECT key FROM doomed LIMIT 1").fetchone()
+        if row is None:
+            return False
+        gone = connection.execute(
+            "DELETE FROM events WHERE run = ?1 AND id IN"
+            " (SELECT id FROM events WHERE run = ?1 LIMIT ?2)",
+            (row[0], limit),
+        ).rowcount
+        if gone < limit:
+            connection.execute("DELETE FROM doomed WHERE key = ?", row)
+        return True
+
+    def vacuum(self, pages: int) -> bool:
+        """Give some free pages back once many are free; whether there was anything."""
+        (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
+        (total,) = self._connection.execute("PRAGMA page_count").fetchone()
+        if free < max(_SPARE_PAGES, total // 5):
+            return False
+        self._connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+        return True
+
     def wants_checkpoint(self) -> bool:
         """Whether enough was written since the last checkpoint; never for ``:memory:``."""
         return self.path != ":memory:" and self._unchecked > _CHECKPOINT_BYTES
@@ -213,8 +258,15 @@ class Database:
             if os.path.getsize(self.path + "-wal") > _RESTART_BYTES:
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
+    def compact(self) -> None:
+        """Rewrite the file without its free space; for files nobody else has open."""
+        self._connection.execute("VACUUM")
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
 
 def _connect(path: str) -> sqlite3.Connection:
+    if path != ":memory:":
+        refuse_network(path)
     if path != ":memory:" and not os.path.exists(path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))

@@ -63,6 +63,8 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             run INTEGER NOT NULL, kind TEXT NOT NULL, item, body TEXT NOT NULL,
             PRIMARY KEY (run, kind, item)) WITHOUT ROWID""",
     ),
+    # Executions that are gone for everybody but whose events have not been trimmed yet.
+    ("CREATE TABLE doomed (key INTEGER PRIMARY KEY)",),
 )
 
 VERSION: Final = len(MIGRATIONS)

@@ -1,0 +1,113 @@
+"""The rates an engine holds its clients to, when it is asked to.
+
+What it never does: delay anything; an empty bucket means a refusal. Its one law: buckets that are
+full again are forgotten, so their number follows the traffic.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from garcon.engine.core import faults
+from garcon.engine.core.buckets import AWS_RATES, EXECUTION_RATES, Level, Rate, refilled, take
+from garcon.engine.service.clock import Clock
+
+_MANY: Final = 10_000
+
+
+class Throttle:
+    """Token buckets by account and by execution.
+
+    Args:
+        rates: The account's rates by operation and by decision type; what is missing is free.
+        clock: The engine's time.
+        per_execution: Whether the rates of single executions hold as well.
+    """
+
+    def __init__(
+        self, rates: Mapping[str, Rate], clock: Clock, *, per_execution: bool = True
+    ) -> None:
+        self._rates = rates
+        self._execution_rates = EXECUTION_RATES if per_execution and rates else {}
+        self._clock = clock
+        self._levels: dict[tuple[str, str], Level] = {}
+
+    def allow(self, name: str) -> bool:
+        """Take a token for an operation or a decision; False when the bucket is empty."""
+        rate = self._rates.get(name)
+        return rate is None or self._take(rate, (name, ""))
+
+    def check(self, operation: str, given: Mapping[str, Any]) -> None:
+        """Take the tokens of a call.
+
+        Raises:
+            Fault: ThrottlingException when a bucket is empty.
+        """
+        if not self._rates:
+            return
+        if not self.allow(operation):
+            raise faults.throttled()
+        rate = self._execution_rates.get(operation)
+        if rate is not None and not self._take(rate, (operation, _execution(given))):
+            raise faults.throttled()
+
+    def _take(self, rate: Rate, bucket: tuple[str, str]) -> bool:
+        now_ms = self._clock.now_ms()
+        self._levels[bucket], taken = take(rate, self._levels.get(bucket), now_ms)
+        if len(self._levels) > _MANY:
+            self._forget_full(now_ms)
+        return taken
+
+    def _forget_full(self, now_ms: int) -> None:
+        rates = {**self._rates, **self._execution_rates}
+        self._levels = {
+            bucket: level
+            for bucket, level in self._levels.items()
+            if not bucket[1]
+            or refilled(rates[bucket[0]], level, now_ms).tokens < rates[bucket[0]].size
+        }
+
+
+def _execution(given: Mapping[str, Any]) -> str:
+    """What tells the execution of a call: its ids, or the head of a token, which names the run."""
+    if "taskToken" in given:
+        return str(given["taskToken"])[:24]
+    execution = given.get("execution") or given
+    return f"{given['domain']}/{execution['workflowId']}"
+
+
+def load_rates(wanted: str) -> dict[str, Rate]:
+    """The rates behind ``--throttle``: none, aws, or a JSON file of raised ones.
+
+    The file maps operations and decision types to ``[bucket, refill per second]``; what it leaves
+    out keeps AWS's default, null lifts a rate.
+
+    Raises:
+        ValueError: The file is not like that.
+    """
+    if wanted == "none":
+        return {}
+    if wanted == "aws":
+        return dict(AWS_RATES)
+    raised = json.loads(Path(wanted).read_text(encoding="utf-8"))
+    if not isinstance(raised, dict):
+        raise ValueError(f"{wanted}: expected a JSON object of name: [bucket, refill]")
+    rates: dict[str, Rate] = dict(AWS_RATES)
+    for name, value in raised.items():
+        if name not in AWS_RATES:
+            raise ValueError(f"{wanted}: {name!r} is no operation or decision with a rate")
+        if value is None:
+            del rates[name]
+        else:
+            rates[name] = _rate(wanted, name, value)
+    return rates
+
+
+def _rate(wanted: str, name: str, value: Any) -> Rate:
+    numbers = value if isinstance(value, list) else []
+    if len(numbers) != 2 or not all(type(n) in (int, float) and n > 0 for n in numbers):
+        raise ValueError(f"{wanted}: {name} needs [bucket, refill per second], both above 0")
+    return Rate(*numbers)

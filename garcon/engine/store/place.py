@@ -1,0 +1,50 @@
+"""Whether a file is where SQLite's locks and shared memory work.
+
+What it never does: guess; a place nobody can tell about is allowed.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+_MOUNTS: Final = "/proc/self/mounts"
+_NETWORK: Final = frozenset(
+    {
+        *("nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "afs", "ncpfs", "9p", "ceph"),
+        *("lustre", "glusterfs", "fuse.glusterfs", "fuse.sshfs", "fuse.s3fs", "gpfs", "beegfs"),
+    }
+)
+
+
+class NetworkFileSystem(OSError):
+    """Raised when a file lies on a network file system: its locks cannot be relied on."""
+
+
+def refuse_network(path: str, mounts: str = _MOUNTS) -> None:
+    """Refuse a database on a network file system.
+
+    Args:
+        path: The database.
+        mounts: The list of mounts; systems without one are not checked.
+
+    Raises:
+        NetworkFileSystem: With the kind and where it is mounted.
+    """
+    try:
+        with open(mounts, encoding="utf-8", errors="surrogateescape") as listed:
+            lines = [line.split() for line in listed]
+    except OSError:
+        return
+    real = os.path.realpath(path)
+    best = ("", "")
+    for fields in lines:
+        where = fields[1].replace("\\040", " ")
+        inside = real == where or real.startswith(where.rstrip("/") + "/")
+        if inside and len(where) >= len(best[0]):
+            best = (where, fields[2])
+    if best[1] in _NETWORK:
+        raise NetworkFileSystem(
+            f"{path} is on {best[1]} ({best[0]}), where SQLite cannot lock safely;"
+            " choose a local disk"
+        )
