@@ -147,6 +147,10 @@ def _procs(_context: click.Context, _option: click.Parameter, value: str) -> int
     help="All processes log to this file, which rotates; without it to stderr.",
 )  # fmt: skip
 @click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True,
+    help="Lines for people, or one JSON object a line.",
+)  # fmt: skip
+@click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
     help="Lowest level that is logged.  [default: info; warning with --input and no --log-file]",
 )  # fmt: skip

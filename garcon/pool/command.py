@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from garcon.log import LogSettings, TextFormatter, configure
+from garcon.log import LogSettings, configure, make_formatter
 from garcon.pool.config import PoolConfig, check_workflow_id, parse_activities, parse_input
 from garcon.pool.display import Display, JsonDisplay, TerminalDisplay
+from garcon.pool.json_log import JsonLines
 from garcon.pool.mission import Mission
 from garcon.pool.streams import BackgroundStream
 from garcon.pool.supervisor import Supervisor
@@ -57,7 +58,10 @@ def supervise(
         GarconError: why it could not do what was asked, with its own exit code.
     """
     behind = [BackgroundStream(stream) for stream in (out, err)]
-    display, mission = make(*(cast(TextIO, stream) for stream in behind))
+    results, all_else = (cast(TextIO, stream) for stream in behind)
+    if config.log.json:
+        all_else = cast(TextIO, JsonLines(all_else, config.log))
+    display, mission = make(results, all_else)
     shown = _show_log(config.log, display)
     written = configure(config.log) if config.log.file else None
     try:
@@ -87,7 +91,9 @@ def configure_pool(words: Mapping[str, Any]) -> PoolConfig:
     settings = LogSettings(
         level=level.upper(),
         file=str(Path(log_file).absolute()) if log_file else None,
+        json=words["log_format"] == "json",
         process="supervisor",
+        flow=words["flow"],
         queued=True,
     )
     return PoolConfig(
@@ -139,7 +145,7 @@ class _ToDisplay(logging.Handler):
 def _show_log(settings: LogSettings, display: Display) -> logging.Handler:
     """Show the supervisor's log: all of it, or warnings where a file has the rest."""
     handler = _ToDisplay(display)
-    handler.setFormatter(TextFormatter(settings.process))
+    handler.setFormatter(make_formatter(settings))
     handler.setLevel(logging.WARNING if settings.file else settings.level)
     root = logging.getLogger()
     root.addHandler(handler)

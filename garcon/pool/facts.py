@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from garcon.pool.slots import ChildKind
 
@@ -183,7 +184,7 @@ class Tell:
     """
 
     event: str
-    fields: Mapping[str, object]
+    fields: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

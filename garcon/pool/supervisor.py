@@ -146,11 +146,15 @@ class Supervisor:
             facts.append(self._facts.get_nowait())
         if any(isinstance(fact, StopAsked) for fact in facts):
             self._note_stop()
+        if any(isinstance(fact, ReloadAsked) for fact in facts):
+            log_event(logger, logging.INFO, "pool.reloading")
         return facts
 
     def _note_stop(self) -> None:
         if self._stopping:
             self._stop_now.set()
+        else:
+            log_event(logger, logging.INFO, "pool.stopping")
         self._stopping = True
         self._service.stop_taking()
 
@@ -345,7 +349,8 @@ class Supervisor:
         """A mistake of garcon's own: written with its traceback, then the pool stops."""
         del loop
         error = context.get("exception")
-        logger.error("event=pool.accident %s", context["message"], exc_info=error)
+        text = context["message"]
+        log_event(logger, logging.ERROR, "pool.accident", exc_info=error, text=text)
         if self._failure is None and error is not None:
             self._failure = GarconError(f"{type(error).__name__}: {error} (see the log)")
             self._facts.put_nowait(StopAsked())

@@ -30,13 +30,21 @@ from garcon.execution import (
     result_text,
     run_instance,
 )
-from garcon.log import GarconLogger
+from garcon.log import GarconLogger, about
 from garcon.outcome import Failure, Kind, cut, encode_failure
 from garcon.pool.frames import Channel, Frame, FrameError
 from garcon.pool.timing import own_times
 
 #: Heartbeats of a task go to the supervisor at most this often, seconds; the latest one counts.
 BEAT_EVERY_S = 1.0
+
+#: What the lines that a task logs tell of it, and where it stands in its frame.
+_ABOUT = {
+    "workflow": "workflow_id",
+    "run": "run_id",
+    "activity": "activity",
+    "id": "activity_id",
+}
 
 
 class Post:
@@ -222,7 +230,8 @@ class _Worker:
         self._log.set_log_context(context)
         try:
             self._tell_times(activity, head, context)
-            result = run_instance(activity, execution)
+            with about(**{name: head[key] for name, key in _ABOUT.items()}):
+                result = run_instance(activity, execution)
             return execution.own_failure or execution.own_result or result
         finally:
             self._log.unset_log_context()

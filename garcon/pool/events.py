@@ -1,0 +1,120 @@
+"""The names under which the pool logs what happens, and what each of them means.
+
+Who reads a pool's log by machine reads these names, so they are a contract: none is written that
+is not in this list, none is in it that is never written, and docs/logging.md shows the list as it
+is here. Law: a name is `thing.what-happened`, and is never given another meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that can happen.
+
+    Attributes:
+        level: at which it is logged, by logging's name; several where it depends.
+        meaning: what has happened, and what an operator may do about it.
+    """
+
+    level: str
+    meaning: str
+
+
+#: Every event of the pool's log, by its name.
+EVENTS: Mapping[str, Event] = {
+    # The pool as a whole.
+    "pool.ready": Event("INFO", "All workers are up and tasks are asked for."),
+    "pool.stopping": Event(
+        "INFO", "TERM or INT came, or the execution closed: running tasks end, no more are taken."
+    ),
+    "pool.reloading": Event(
+        "INFO", "HUP came: the flow is imported anew; its new workers replace the present ones."
+    ),
+    "pool.accident": Event(
+        "ERROR", "A mistake of garcon's own, with its traceback; the pool stops. Please report it."
+    ),
+    "pool.note": Event(
+        "INFO",
+        "`text` is a line for people, in a log of JSON lines: a note of the pool, or what a task or "
+        "Python itself wrote to stderr.",
+    ),
+    "status.unserved": Event("WARNING", "`garcon status` cannot see this pool; `why` tells."),
+    "metrics.served": Event("INFO", "Prometheus may ask for figures at `url`."),
+    # Its processes.
+    "slot.left": Event("DEBUG", "A child has gone as it was asked to."),
+    "slot.died": Event(
+        "WARNING", "A child has died, as `status` says; the next is forked after `again_s`."
+    ),
+    "slot.unforked": Event("WARNING", "No child could be forked: no memory, or no process ids."),
+    "slot.boot_overdue": Event("WARNING", "A child was not ready in time and is killed."),
+    "zygote.died": Event(
+        "WARNING", "The process that forks the children died, and they with it; it starts anew."
+    ),
+    "reload.failed": Event(
+        "WARNING", "After HUP the flow could not be imported; the pool runs on as it was."
+    ),
+    "child.torn": Event("WARNING", "A child broke off inside a message; its end is told next."),
+    "child.deaf": Event("DEBUG", "A child could not be told to leave; its deadline ends it."),
+    "worker.deaf": Event("WARNING", "A worker does not take what it is sent."),
+    # Activity tasks.
+    "task.done": Event(
+        "DEBUG",
+        "A task has ended: `outcome`, `seconds`, and what it used: `cpu_s`, `peak_kb` (the largest "
+        "resident size of its worker meanwhile).",
+    ),
+    "task.failed": Event("WARNING", "A task failed by its own code; `reason` is what SWF is told."),
+    "task.overdue": Event(
+        "WARNING", "A task took longer than its start-to-close; its worker's stacks follow."
+    ),
+    "task.deaf": Event(
+        "WARNING", "A canceled or vanished task did not end in its grace; its worker is ended."
+    ),
+    "task.lost": Event("WARNING", "The worker of a task died; SWF is told, the task runs again."),
+    "task.handed_back": Event("INFO", "A task goes back to SWF unrun, and is scheduled again."),
+    "task.vanished": Event(
+        "WARNING", "SWF knows a running task no more: it timed out there, or its execution closed."
+    ),
+    # Decisions.
+    "decision.again": Event(
+        "WARNING or INFO", "A decision could not be made; SWF is made to ask again at once."
+    ),
+    "decision.impossible": Event(
+        "ERROR", "An execution is failed, since its decisions cannot be made; `why` tells."
+    ),
+    "decision.note": Event("INFO", "What the decider wants to be known of an execution."),
+    # The engine.
+    "engine.lost": Event("WARNING", "The engine cannot be reached; told once, tried on."),
+    "engine.back": Event("INFO", "The engine is reached again."),
+    "engine.not_started": Event("ERROR", "The local engine could not be started again."),
+    "type.registered": Event("INFO", "A domain or type was registered for the first time."),
+    "poll.failed": Event("WARNING", "A poll was refused or throttled; its list rests `pause_s`."),
+    "answer.lost": Event("ERROR", "An answer could not be delivered in the time of its task."),
+    "answer.refused": Event(
+        "ERROR or WARNING", "The engine refused an answer; WARNING where it knows the task no more."
+    ),
+    "look.failed": Event("INFO", "The execution that is waited for could not be looked at."),
+    "credentials.not_renewed": Event(
+        "WARNING", "AWS credentials could not be renewed; the present ones are used up."
+    ),
+    # What a dead pool of this host left.
+    "journal.found": Event("WARNING", "A pool died with tasks in hand; this one answers for it."),
+    "journal.refused": Event("INFO", "SWF knew one of a dead pool's tasks no more."),
+    "journal.kept": Event(
+        "WARNING", "A dead pool's tasks could not be answered; the next pool tries again."
+    ),
+    "journal.not_written": Event(
+        "WARNING", "The journal cannot be written: should this pool die, its tasks time out."
+    ),
+    # The log itself.
+    "log.dropped": Event("WARNING", "So many records found no room while the log's reader stood."),
+}
+
+
+def as_table() -> str:
+    """Return the events as the table of docs/logging.md."""
+    rows = [f"| `{name}` | {one.level} | {one.meaning} |" for name, one in EVENTS.items()]
+    return "\n".join(["| event | level | meaning |", "|---|---|---|", *rows])
