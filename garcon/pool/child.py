@@ -101,7 +101,7 @@ def settle(zygote_pid: int) -> None:
     """Cut the ties that a fork leaves; to be called first in the child."""
     prctl.die_with_parent(zygote_pid)
     attempt(os.setpgid, 0, 0)
-    os.close(signal.set_wakeup_fd(-1))
+    signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # Python's own random reseeds itself after a fork, numpy's does not.
     if "numpy" in sys.modules:

@@ -91,14 +91,14 @@ class Zygote:
         self,
         order: Order,
         control: Control,
-        wakeup: socket.socket,
+        wakeup: tuple[socket.socket, socket.socket],
         loaded: child.Loaded | None,
     ) -> None:
         """Fork children of a flow; with None for it each child imports it by itself."""
         self._order = order
         self._log = replace(order.log_settings, queued=False)
         self._control = control
-        self._wakeup = wakeup
+        self._wakeup, self._waker = wakeup
         self._loaded = loaded
         self._pid = os.getpid()
         self._children: dict[int, int] = {}  # pid -> slot
@@ -162,6 +162,7 @@ class Zygote:
         try:
             child.settle(self._pid)
             self._wakeup.close()
+            self._waker.close()
             self._control.close()
             code = child.run(post, sock)
         except BaseException:
@@ -210,14 +211,14 @@ def _kill_group(pid: int, signo: int) -> None:
         return
 
 
-def _listen_for_deaths() -> socket.socket:
-    """Return a socket that becomes readable when a child ends."""
+def _listen_for_deaths() -> tuple[socket.socket, socket.socket]:
+    """Return a socket that becomes readable when a child ends, and the end that is written to."""
     inner, outer = socket.socketpair()
     inner.setblocking(False)
     outer.setblocking(False)
     signal.signal(signal.SIGCHLD, child.overhear)
-    signal.set_wakeup_fd(outer.detach(), warn_on_full_buffer=False)
-    return inner
+    signal.set_wakeup_fd(outer.fileno(), warn_on_full_buffer=False)
+    return inner, outer
 
 
 def _refusal(error: GarconError) -> dict[str, Any]:

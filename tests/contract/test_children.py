@@ -216,7 +216,7 @@ def started_events() -> list[dict[str, Any]]:
             "eventTimestamp": 1_700_000_000.0,
             "eventType": "WorkflowExecutionStarted",
             "workflowExecutionStartedEventAttributes": {
-                "input": "{}",
+                "input": '{"times": 1}',
                 "taskList": {"name": "plain"},
                 "workflowType": {"name": "plain", "version": "1.0"},
                 "executionStartToCloseTimeout": "2592000",
