@@ -10,7 +10,7 @@ pip_install := $(py) -m pip install --quiet --disable-pip-version-check
 benchmarks := $(basename $(notdir $(wildcard benchmarks/[!_]*.py)))
 input := {"start": "2026-01-01", "end": "2026-01-07"}
 
-.PHONY: run test check bench clean
+.PHONY: run test check bench docs clean
 
 run: $(VENV)/.ready-flows  ## 7 days x 250 countries on 16 processes
 	$(py) -m garcon.pool flows.metrics --procs 16 --engine local --input '$(input)'
@@ -26,6 +26,9 @@ check: $(VENV)/.ready-dev  ## format, lint, types, pure tests
 
 bench: $(VENV)/.ready-test  ## the figures of docs/, on a quiet machine
 	set -e; for one in $(benchmarks); do echo "== $$one"; $(py) -m benchmarks.$$one; done
+
+docs: $(VENV)/.ready-flows  ## the parts of docs/ that are made from the code
+	$(py) -m docs.make
 
 clean:  ## forget the virtual environment
 	rm -rf $(VENV)

@@ -194,14 +194,14 @@ class JsonFormatter(logging.Formatter):
             "time": self._instant.formatTime(record),
             "level": record.levelname,
             "process": self._process,
+            "pid": record.process,
             "logger": record.name,
             **self._flow,
         }
         own = getattr(record, "garcon_event", None) or {"message": record.getMessage()}
-        # An event's field never hides who speaks: the fixed names above win. Its pid may be that of
-        # another process than the speaker's.
-        around = getattr(record, "garcon_about", {})
-        document = {"pid": record.process, **around, **own, **document}
+        told = {**getattr(record, "garcon_about", {}), **own}
+        # An event's field never hides who speaks; but its pid may be that of another process.
+        document |= {name: told[name] for name in told if name == "pid" or name not in document}
         if record.exc_info:
             document["traceback"] = self.formatException(record.exc_info)
         elif record.exc_text:

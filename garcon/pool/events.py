@@ -39,11 +39,9 @@ EVENTS: Mapping[str, Event] = {
     ),
     "pool.note": Event(
         "INFO",
-        "`text` is a line for people, in a log of JSON lines: a note of the pool, or what a task or "
-        "Python itself wrote to stderr.",
+        "`text` is a line for people, in a log of JSON lines: a note of the pool, or what a task "
+        "or Python itself wrote to stderr.",
     ),
-    "status.unserved": Event("WARNING", "`garcon status` cannot see this pool; `why` tells."),
-    "metrics.served": Event("INFO", "Prometheus may ask for figures at `url`."),
     # Its processes.
     "slot.left": Event("DEBUG", "A child has gone as it was asked to."),
     "slot.died": Event(
