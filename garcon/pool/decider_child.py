@@ -35,19 +35,27 @@ def main(channel: Channel, flow: Any, described: FlowDescription, first: Frame |
     frame = first
     while frame is not None and frame.kind != "stop":
         if frame.kind == "task":
-            _Decision(channel, decider, frame).run()
+            decision = _Decision(channel, decider, frame)
+            decision.run()
+            if decision.is_stopping:
+                return 0
         frame = channel.receive()
     return 0
 
 
 class _Decision:
-    """One decision task."""
+    """One decision task.
+
+    Attributes:
+        is_stopping: the order to leave came meanwhile.
+    """
 
     def __init__(self, channel: Channel, decider: FlowDecider, frame: Frame) -> None:
         self._channel = channel
         self._decider = decider
         self._head = frame.head
         self._task = int(frame.head["task"])
+        self.is_stopping = False
 
     def run(self) -> None:
         try:
@@ -88,6 +96,8 @@ class _Decision:
             frame = self._channel.receive()
             if frame is None:
                 raise PageGone("the supervisor is gone")
+            if frame.kind == "stop":
+                self.is_stopping = True
             if frame.head.get("task") != self._task:
                 continue
             if frame.kind == "gone":

@@ -17,8 +17,8 @@ from garcon.errors import EngineError, EngineUnreachable, ServiceError
 from garcon.log import log_event
 from garcon.outcome import Failure, Kind, encode_failure
 from garcon.pool.dataplane import DataPlane
-from garcon.pool.deciding import ask_again
 from garcon.pool.journal import Holdings, OrphanedTasks, PollUnderWay, find_orphaned
+from garcon.pool.replies import ask_again
 
 logger = logging.getLogger("garcon.pool")
 

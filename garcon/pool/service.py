@@ -183,15 +183,16 @@ class Service:
     def retire(self, slot: int) -> None:
         """Give this child nothing more."""
         self._waiting.pop(slot, None)
-        if self._dispatcher is not None:
+        if self._dispatcher is not None and self._deciding is not None:
             self._dispatcher.retire_worker(slot)
+            self._deciding.retire_decider(slot)
 
     def remove(self, slot: int, status: str, facts: Mapping[str, Any]) -> None:
         """Take note of a child's end, and answer for what it had in hand."""
         self._waiting.pop(slot, None)
         if self._dispatcher is not None and self._deciding is not None:
             self._dispatcher.remove_worker(slot, status, facts)
-            self._deciding.remove_decider(slot)
+            self._deciding.remove_decider(slot, status)
 
     def is_busy(self, slot: int) -> bool:
         """Whether the child in this slot has a task in hand."""

@@ -1,0 +1,263 @@
+"""One decider and what is said to it: a task with its pages, older pages, and its answer.
+
+A decider works on one task at a time; others wait for their turn. It may need the engine (older
+events), die, hang or go deaf meanwhile, and each of them has its own meaning for the run. It never
+answers the engine. Law: whoever waits here waits within a bound, and a decider that is left in the
+middle of a task is told so, or ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from garcon.description import FlowDescription
+from garcon.errors import EngineUnreachable, GarconError, ServiceError
+from garcon.pool.answers import read_answer
+from garcon.pool.dataplane import DataPlane
+from garcon.pool.frames import Frame, FrameError
+from garcon.pool.jobs import Jobs
+from garcon.pool.nursery import Child
+
+PAGE_EVENTS = 1_000  # SWF's maximum
+CALL_TIMEOUT_S = 10.0
+
+#: Between two tries to read history, full jitter over a doubling bound, seconds.
+REST_FIRST_S = 0.2
+REST_MAX_S = 2.0
+
+
+@dataclass
+class DecisionTask:
+    """One decision task in this pool's hands.
+
+    Attributes:
+        number: its name between supervisor and decider.
+        token: SWF's task token.
+        poll: the body that it was polled with, for its further pages.
+        head: the poll's answer without its events.
+        pages: raw responses of the poll, in the order of events.
+        taken_at_s: when it came, loop time.
+        replies: what the decider says.
+    """
+
+    number: int
+    token: str
+    workflow_id: str
+    run_id: str
+    poll: Mapping[str, Any]
+    head: Mapping[str, Any]
+    pages: list[bytes]
+    taken_at_s: float
+    replies: asyncio.Queue[Frame] = field(default_factory=asyncio.Queue)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Return what a log line says of this task."""
+        return {"workflow": self.workflow_id, "run": self.run_id}
+
+
+class CannotDecide(GarconError):
+    """No decision comes of this attempt; the text says why.
+
+    Attributes:
+        blames_run: it was deciding this run that went wrong, and not something around it.
+    """
+
+    def __init__(self, text: str, *, blames_run: bool = False) -> None:
+        super().__init__(text)
+        self.blames_run = blames_run
+
+
+class Decider:
+    """The supervisor's view of one decider.
+
+    Attributes:
+        child: its process.
+        task: what it is deciding.
+        queued: tasks that were given to it and are not over, the present one included.
+        is_leaving: it gets nothing more.
+    """
+
+    def __init__(
+        self,
+        child: Child,
+        plane: DataPlane,
+        flow: FlowDescription,
+        jobs: Jobs,
+        on_useless: Callable[[int], None],
+    ) -> None:
+        """Talk to `child`.
+
+        Args:
+            child: the process.
+            plane: reads history.
+            flow: names the domain.
+            jobs: takes what has to be said after an attempt was cut off.
+            on_useless: told the slot of a decider that hangs or is deaf, and has to be ended.
+        """
+        self.child = child
+        self.task: DecisionTask | None = None
+        self.queued = 0
+        self.is_leaving = False
+        self._plane = plane
+        self._flow = flow
+        self._jobs = jobs
+        self._on_useless = on_useless
+        self._turn = asyncio.Lock()
+        self._is_reading = False
+        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def hear(self, frame: Frame) -> None:
+        """Take what it says; about another task than its present one it is passed over."""
+        if self.task is not None and frame.head.get("task") == self.task.number:
+            self.task.replies.put_nowait(frame)
+
+    def end(self, status: str) -> None:
+        """Note that its process is no more, and how it ended: `was killed by SIGKILL`."""
+        self.is_leaving = True
+        if not self._ended.done():
+            self._ended.set_result(status)
+
+    async def decide(self, task: DecisionTask, limit_s: float) -> Frame:
+        """Return the decider's answer to `task`.
+
+        Raises:
+            CannotDecide: there is none within `limit_s` seconds, or the decider has ended.
+            ServiceError: the engine refuses to give the history.
+        """
+        self.queued += 1
+        attempt = asyncio.ensure_future(self._attempt(task))
+        ends: set[asyncio.Future[Any]] = {attempt, self._ended}
+        try:
+            await asyncio.wait(ends, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            if attempt.done():
+                return attempt.result()
+            raise self._why_not(task, limit_s)
+        finally:
+            attempt.cancel()
+            await asyncio.wait({attempt})
+            if not attempt.cancelled():
+                attempt.exception()  # looked at: another end was quicker
+            self.queued -= 1
+
+    def _why_not(self, task: DecisionTask, limit_s: float) -> CannotDecide:
+        is_its_turn = self.task is task
+        if self._ended.done():
+            status = self._ended.result()
+            return CannotDecide(f"the decider {status}", blames_run=is_its_turn)
+        if not is_its_turn:
+            return CannotDecide(f"no decider was free for {limit_s:.0f} s")
+        if self._is_reading:
+            return CannotDecide(f"its history was not read within {limit_s:.0f} s")
+        self._give_up()
+        return CannotDecide(f"the decider took more than {limit_s:.0f} s", blames_run=True)
+
+    async def _attempt(self, task: DecisionTask) -> Frame:
+        await self._fetch_pages(task)
+        async with self._turn:
+            if self.is_leaving:
+                raise CannotDecide("its decider is leaving")
+            self.task = task
+            try:
+                await self._send_task(task)
+                return await self._converse(task)
+            except FrameError as error:
+                self._give_up()
+                raise CannotDecide(f"the decider is deaf: {error}") from error
+            finally:
+                self.task = None
+                if self._is_reading:
+                    # It still waits for a page, and would take the next task's frames for it.
+                    self._is_reading = False
+                    self._jobs.spawn(self._send_gone(task))
+
+    def _give_up(self) -> None:
+        self.is_leaving = True
+        if not self._ended.done():
+            self._on_useless(self.child.slot)
+
+    async def _fetch_pages(self, task: DecisionTask) -> None:
+        token = task.head.get("nextPageToken")
+        while token:
+            page = await self._read("PollForDecisionTask", {**task.poll, "nextPageToken": token})
+            answer = read_answer(page)
+            if not answer.get("taskToken"):
+                raise CannotDecide("its history broke off: the task is gone")
+            task.pages.append(page)
+            token = answer.get("nextPageToken")
+
+    async def _send_task(self, task: DecisionTask) -> None:
+        stream, head = self.child.stream, task.head
+        await stream.send(
+            "task",
+            task=task.number,
+            domain=self._flow.domain,
+            workflow_id=task.workflow_id,
+            run_id=task.run_id,
+            workflow_type=head["workflowType"]["name"],
+            version=head["workflowType"]["version"],
+            started=head["startedEventId"],
+            previous=head.get("previousStartedEventId", 0),
+            pages=len(task.pages),
+            allowance=None,
+        )
+        for page in task.pages:
+            await stream.send("page", page, task=task.number)
+        task.pages.clear()
+
+    async def _converse(self, task: DecisionTask) -> Frame:
+        """Serve the decider's requests for older events until it answers."""
+        next_page: str | None = ""
+        while True:
+            frame = await task.replies.get()
+            if frame.kind == "answer":
+                return frame
+            if frame.kind == "gave_up":
+                raise CannotDecide(str(frame.head["text"]), blames_run=True)
+            self._is_reading = True
+            if next_page is None:
+                raise CannotDecide("it asks for events before the first", blames_run=True)
+            page = await self._read_older(task, next_page)
+            next_page = read_answer(page).get("nextPageToken")
+            self._is_reading = False
+            await self.child.stream.send("page", page, task=task.number, last=next_page is None)
+
+    async def _send_gone(self, task: DecisionTask) -> None:
+        try:
+            await self.child.stream.send("gone", task=task.number)
+        except FrameError:
+            self._give_up()
+
+    async def _read_older(self, task: DecisionTask, token: str) -> bytes:
+        body: dict[str, Any] = {
+            "domain": self._flow.domain,
+            "execution": {"workflowId": task.workflow_id, "runId": task.run_id},
+            "reverseOrder": True,
+            "maximumPageSize": PAGE_EVENTS,
+        }
+        if token:
+            body["nextPageToken"] = token
+        return await self._read("GetWorkflowExecutionHistory", body)
+
+    async def _read(self, operation: str, body: Mapping[str, Any]) -> bytes:
+        """Read from the engine, over throttles and cuts of the line; `decide` bounds it.
+
+        Raises:
+            ServiceError: the engine refuses.
+        """
+        bound_s = REST_FIRST_S
+        while True:
+            try:
+                return await self._plane.call(operation, body, timeout_s=CALL_TIMEOUT_S)
+            except ServiceError as error:
+                if not error.is_passing:
+                    raise
+            except EngineUnreachable:
+                # Told by the data plane, once for all who meet it.
+                pass
+            await asyncio.sleep(random.uniform(0, bound_s))
+            bound_s = min(REST_MAX_S, 2 * bound_s)

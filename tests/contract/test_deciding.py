@@ -1,0 +1,656 @@
+"""The way of a decision task through the supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from garcon.description import FlowDescription
+from garcon.errors import EngineUnreachable, ServiceError
+from garcon.pool.deciding import BLAMES_MAX, Deciding
+from garcon.pool.frames import Frame
+from garcon.pool.journal import Journal, read_holdings
+from garcon.pool.slots import ChildKind
+from tests.contract.pool_stand_ins import Peer, ScriptedPlane, wait_until
+
+FLOW = FlowDescription("dev", "flow", "1.0", ())
+POLL = f"PollForDecisionTask:{FLOW.task_list}"
+RESPOND = "RespondDecisionTaskCompleted"
+
+
+def a_task(token: str = "token-1", run_id: str = "r", events: int = 3, **more) -> dict:
+    """Return what SWF answers a poll with."""
+    return {
+        "taskToken": token,
+        "startedEventId": 3,
+        "previousStartedEventId": 0,
+        "workflowExecution": {"workflowId": "w", "runId": run_id},
+        "workflowType": {"name": "flow", "version": "1.0"},
+        "events": [{"eventId": number} for number in range(1, events + 1)],
+        **more,
+    }
+
+
+class Pool:
+    """Deciding between a scripted engine and deciders that the test plays."""
+
+    def __init__(self, folder, flow: FlowDescription = FLOW) -> None:
+        self.plane = ScriptedPlane()
+        self.journal = Journal("test", folder)
+        self.overdue: list[int] = []
+        self.closing: list[str] = []
+        self.deciding = Deciding(
+            self.plane,
+            self.journal,
+            flow,
+            "host:1",
+            on_overdue=self.overdue.append,
+            on_closing=self.closing.append,
+        )
+        self.peers: list[Peer] = []
+
+    async def decider(self, slot: int = 1) -> Peer:
+        """Add a decider."""
+        peer = await Peer.open(slot, ChildKind.DECIDER)
+        self.peers.append(peer)
+        self.deciding.add_decider(peer.child)
+        return peer
+
+    def offer(self, *tasks: dict) -> None:
+        """Have the engine give these tasks to the next polls."""
+        for task in tasks:
+            self.plane.tasks[POLL].put_nowait(task)
+
+    def held_in_journal(self) -> tuple[str, ...]:
+        """Return the decision tokens that a pool after this one would find."""
+        return read_holdings(self.journal.path.read_bytes()).decisions
+
+    async def say(self, peer: Peer, kind: str, body: bytes = b"", **head) -> None:
+        """Have the decider say something about its task."""
+        await self.deciding.on_frame(peer.child, Frame(kind, {"kind": kind, **head}, body))
+
+    async def answer(self, peer: Peer, task: int, **more) -> None:
+        """Have the decider answer its task with one decision."""
+        head = {"task": task, "hold_s": 0.0, "closes": False, **more}
+        await self.say(peer, "answer", b'{"decisions":[{"decisionType":"X"}]}', **head)
+
+    async def responses(self, count: int) -> list[dict]:
+        """Wait until so many decision tasks were answered, and return the answers."""
+        found: list[dict] = []
+
+        def are_there() -> bool:
+            found[:] = [body for name, body in self.plane.answered if name == RESPOND]
+            return len(found) >= count
+
+        await wait_until(are_there)
+        return found
+
+
+@asynccontextmanager
+async def a_pool(folder, flow: FlowDescription = FLOW) -> AsyncIterator[Pool]:
+    """Run a pool and take it down."""
+    pool = Pool(folder, flow)
+    running = asyncio.ensure_future(pool.deciding.run())
+    try:
+        yield pool
+    finally:
+        running.cancel()
+        await pool.deciding.abort()
+        await asyncio.wait({running})
+        for peer in pool.peers:
+            peer.close()
+        pool.journal.close()
+
+
+def is_again(response: dict) -> bool:
+    """Tell whether an answer is the 0-second timer and nothing else."""
+    (decision,) = response["decisions"]
+    return (
+        decision["decisionType"] == "StartTimer"
+        and decision["startTimerDecisionAttributes"]["startToFireTimeout"] == "0"
+    )
+
+
+def failure_of(response: dict) -> str:
+    """Return the reason of an answer that fails the execution."""
+    (decision,) = response["decisions"]
+    assert decision["decisionType"] == "FailWorkflowExecution"
+    return decision["failWorkflowExecutionDecisionAttributes"]["reason"]
+
+
+async def task_of(peer: Peer) -> int:
+    """Return the number of the task that the decider is sent next, its pages read."""
+    head = (await peer.receive()).head
+    for _ in range(head["pages"]):
+        assert (await peer.receive()).kind == "page"
+    return head["task"]
+
+
+# -- the plain way --------------------------------------------------------------------------------
+
+
+def test_pages_go_down_unread_and_the_answer_goes_up_with_the_token(tmp_path):
+    """What the engine said is passed on byte by byte; the token is journalled in between."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            peer = await pool.decider()
+            pool.offer(a_task())
+            told = await peer.receive()
+            page = await peer.receive()
+            assert told.kind == "task"
+            assert (told.head["workflow_id"], told.head["run_id"]) == ("w", "r")
+            assert (told.head["started"], told.head["pages"]) == (3, 1)
+            assert json.loads(page.body) == a_task()
+            assert pool.held_in_journal() == ("token-1",)
+
+            await pool.answer(peer, told.head["task"], closes=True)
+
+            (response,) = await pool.responses(1)
+            assert response == {"taskToken": "token-1", "decisions": [{"decisionType": "X"}]}
+            await wait_until(lambda: pool.deciding.held == 0)
+            assert pool.held_in_journal() == ()
+            assert pool.closing == ["r"]
+
+    asyncio.run(scenario())
+
+
+def test_all_pages_of_a_poll_are_fetched_and_sent_in_their_order(tmp_path):
+    """A decider sees a whole history or none."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            further = {"second": "third", "third": None}
+
+            def page(body: dict) -> dict:
+                token = body["nextPageToken"]
+                rest = {"nextPageToken": further[token]} if further[token] else {}
+                return a_task(page=token, **rest)
+
+            pool.plane.replies["PollForDecisionTask"] = page
+            peer = await pool.decider()
+            pool.offer(a_task(nextPageToken="second"))
+
+            told = await peer.receive()
+            pages = [json.loads((await peer.receive()).body) for _ in range(told.head["pages"])]
+
+            assert [one.get("page") for one in pages] == [None, "second", "third"]
+
+    asyncio.run(scenario())
+
+
+def test_older_pages_are_served_newest_first_down_to_the_first(tmp_path):
+    """The decider asks page by page; the last one is marked."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            asked: list[dict] = []
+
+            def older(body: dict) -> dict:
+                asked.append(body)
+                page = {"events": [{"eventId": 9 - len(asked)}]}
+                return page if len(asked) == 2 else {**page, "nextPageToken": "more"}
+
+            pool.plane.replies["GetWorkflowExecutionHistory"] = older
+            peer = await pool.decider()
+            pool.offer(a_task())
+            task = await task_of(peer)
+
+            await pool.say(peer, "need", task=task)
+            first = await peer.receive()
+            await pool.say(peer, "need", task=task)
+            second = await peer.receive()
+            await pool.answer(peer, task)
+
+            assert [(one.kind, one.head["task"]) for one in (first, second)] == 2 * [("page", task)]
+            assert [one.head["last"] for one in (first, second)] == [False, True]
+            assert all(body["reverseOrder"] for body in asked)
+            assert [body.get("nextPageToken") for body in asked] == [None, "more"]
+            assert not is_again((await pool.responses(1))[0])
+
+    asyncio.run(scenario())
+
+
+def test_a_run_goes_to_the_decider_that_knows_it_however_many_come_and_go(tmp_path):
+    """A decider that leaves moves its own runs alone."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            peers = {slot: await pool.decider(slot) for slot in (1, 2, 3)}
+            runs = [f"run-{number}" for number in range(12)]
+            before = {run: pool.deciding._choose(run).child.slot for run in runs}
+
+            pool.deciding.remove_decider(2)
+            after = {run: pool.deciding._choose(run).child.slot for run in runs}
+
+            assert set(before.values()) == {1, 2, 3}
+            assert all(after[run] == slot for run, slot in before.items() if slot != 2)
+            assert peers
+
+    asyncio.run(scenario())
+
+
+def test_a_decider_that_is_full_passes_its_runs_to_one_that_is_not(tmp_path):
+    """Affinity saves time; a queue would cost more of it."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            peers = [await pool.decider(slot) for slot in (1, 2)]
+            full = pool.deciding._choose("r").child.slot
+            pool.offer(*(a_task(f"token-{number}") for number in range(3)))
+
+            await wait_until(lambda: pool.deciding.held == 3)
+
+            other = next(peer for peer in peers if peer.child.slot != full)
+            assert (await other.receive()).kind == "task"
+
+    asyncio.run(scenario())
+
+
+def test_no_poll_is_sent_while_every_decider_has_its_fill(tmp_path):
+    """A task that waits here could be decided by another host."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            peer = await pool.decider()
+            pool.offer(*(a_task(f"token-{number}") for number in range(5)))
+            task = await task_of(peer)
+            await wait_until(lambda: pool.deciding.held == 2)
+            assert pool.plane.tasks[POLL].qsize() == 3
+
+            await pool.answer(peer, task)
+
+            await wait_until(lambda: pool.plane.tasks[POLL].qsize() == 2)
+
+    asyncio.run(scenario())
+
+
+# -- holding --------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_held_until_the_pool_stops(tmp_path):
+    """A hold ends at once when the pool is told to leave, and the token is kept meanwhile."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            peer = await pool.decider()
+            pool.offer(a_task())
+            await pool.answer(peer, await task_of(peer), hold_s=5.0)
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert pool.plane.answered == []
+            assert pool.held_in_journal() == ("token-1",)
+
+            pool.deciding.stop_taking()
+
+            assert len(await pool.responses(1)) == 1
+
+    asyncio.run(scenario())
+
+
+def test_no_hold_outlasts_the_decision_s_own_time(tmp_path):
+    """A decider that asks for an hour is given a part of the decision's timeout."""
+
+    async def scenario() -> None:
+        flow = FlowDescription("dev", "flow", "1.0", (), decision_timeout_s=1)
+        async with a_pool(tmp_path, flow) as pool:
+            peer = await pool.decider()
+            pool.offer(a_task())
+
+            await pool.answer(peer, await task_of(peer), hold_s=3600.0)
+
+            assert len(await pool.responses(1)) == 1
+
+    asyncio.run(scenario())
+
+
+# -- deciders that fail ---------------------------------------------------------------------------
+
+
+def test_the_task_of_a_decider_that_dies_gets_one_timer_at_once(tmp_path):
+    """The run is decided again immediately; the task is answered once."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            peer = await pool.decider()
+            pool.offer(a_task())
+            await task_of(peer)
+
+            pool.deciding.remove_decider(1, "was killed by SIGKILL")
+
+            (response,) = await pool.responses(1)
+            assert is_again(response)
+            assert response["taskToken"] == "token-1"
+            await wait_until(lambda: pool.deciding.held == 0)
+            assert pool.held_in_journal() == ()
+
+    asyncio.run(scenario())
+
+
+def test_a_decider_that_dies_while_older_events_are_fetched_is_answered_for_at_once(tmp_path):
+    """Nobody waits for a page that nobody will read."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            asked, never = asyncio.Event(), asyncio.Event()
+
+            async def call(*_, **__) -> bytes:
+                asked.set()
+                await never.wait()
+                return b"{}"
+
+            pool.plane.call = call
+            peer = await pool.decider()
+            pool.offer(a_task())
+            await pool.say(peer, "need", task=await task_of(peer))
+            await asked.wait()
+
+            pool.deciding.remove_decider(1, "was killed by SIGKILL")
+
+            assert is_again((await pool.responses(1))[0])
+
+    asyncio.run(scenario())
+
+
+def test_a_queued_task_does_not_wait_for_a_decider_that_is_gone(tmp_path):
+    """Both the task in its hands and the one behind it are asked again."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            peer = await pool.decider()
+            pool.offer(a_task("first"), a_task("second"))
+            await task_of(peer)
+            await wait_until(lambda: pool.deciding.held == 2)
+
+            pool.deciding.remove_decider(1, "was killed by SIGKILL")
+
+            responses = await pool.responses(2)
+            assert sorted(one["taskToken"] for one in responses) == ["first", "second"]
+            assert all(map(is_again, responses))
+
+    asyncio.run(scenario())
+
+
+def test_an_overdue_decider_is_ended_and_gets_nothing_more(tmp_path):
+    """Its task gets the timer; the engine's next try waits for another decider."""
+
+    async def scenario() -> None:
+        flow = FlowDescription("dev", "flow", "1.0", (), decision_timeout_s=1)
+        async with a_pool(tmp_path, flow) as pool:
+            peer = await pool.decider(slot=7)
+            pool.offer(a_task())
+            await task_of(peer)
+
+            assert is_again((await pool.responses(1))[0])
+            assert pool.overdue == [7]
+            # One poll was under way: what it brings goes back, and no further one is sent.
+            pool.offer(a_task("again"), a_task("later"))
+            assert is_again((await pool.responses(2))[1])
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert pool.plane.tasks[POLL].qsize() == 1
+
+            pool.deciding.remove_decider(7, "was killed by SIGKILL")
+            fresh = await pool.decider(slot=7)
+            await pool.answer(fresh, await task_of(fresh))
+            assert not is_again((await pool.responses(3))[2])
+
+    asyncio.run(scenario())
+
+
+def test_a_decider_that_takes_nothing_is_ended(tmp_path):
+    """A stopped process with a full pipe is of no use to the next task either."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            peer = await pool.decider(slot=7)
+            peer.child.stream.send_timeout_s = 0.05
+            pool.offer(a_task(filler="x" * 4_000_000))
+
+            assert is_again((await pool.responses(1))[0])
+            assert pool.overdue == [7]
+
+    asyncio.run(scenario())
+
+
+def test_a_run_that_kills_its_deciders_is_failed_with_the_reason(tmp_path):
+    """Three in a row are enough; the timer would loop for ever."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            for attempt in range(BLAMES_MAX):
+                peer = await pool.decider()
+                pool.offer(a_task(f"token-{attempt}"))
+                await task_of(peer)
+                pool.deciding.remove_decider(1, "was killed by SIGSEGV")
+                await pool.responses(attempt + 1)
+
+            responses = await pool.responses(BLAMES_MAX)
+            assert all(map(is_again, responses[:-1]))
+            assert "3 decisions in a row" in failure_of(responses[-1])
+            assert "killed by SIGSEGV" in failure_of(responses[-1])
+
+    asyncio.run(scenario())
+
+
+def test_a_decision_that_comes_forgives_the_run_its_failures(tmp_path):
+    """Only failures in a row count."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            peer = await pool.decider()
+            for attempt in range(2 * BLAMES_MAX):
+                pool.offer(a_task(f"token-{attempt}"))
+                task = await task_of(peer)
+                if attempt % BLAMES_MAX == BLAMES_MAX - 1:
+                    await pool.answer(peer, task)
+                else:
+                    await pool.say(peer, "gave_up", task=task, text="ValueError: no")
+                await pool.responses(attempt + 1)
+
+            kinds = [one["decisions"][0]["decisionType"] for one in await pool.responses(6)]
+            assert kinds == 2 * ["StartTimer", "StartTimer", "X"]
+
+    asyncio.run(scenario())
+
+
+# -- the engine's side ----------------------------------------------------------------------------
+
+
+def _refuse(error: Exception) -> Callable[[dict], dict]:
+    def reply(_: dict) -> dict:
+        raise error
+
+    return reply
+
+
+def test_a_decider_whose_history_cannot_be_read_is_told_and_serves_the_next_task(tmp_path):
+    """Left waiting for the page, it would take the next task's frames for it."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            refusal = ServiceError("ValidationException", "bad token")
+            pool.plane.replies["GetWorkflowExecutionHistory"] = _refuse(refusal)
+            peer = await pool.decider()
+            pool.offer(a_task("first"))
+            task = await task_of(peer)
+
+            await pool.say(peer, "need", task=task)
+            gone = await peer.receive()
+            assert (gone.kind, gone.head["task"]) == ("gone", task)
+            assert is_again((await pool.responses(1))[0])
+
+            pool.offer(a_task("second"))
+            await pool.answer(peer, await task_of(peer))
+            assert (await pool.responses(2))[1]["taskToken"] == "second"
+            assert pool.overdue == []
+
+    asyncio.run(scenario())
+
+
+def test_history_is_read_over_a_throttle_and_a_cut(tmp_path):
+    """A passing fault costs a pause, not the decision."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            faults = [ServiceError("ThrottlingException", "Rate exceeded"), EngineUnreachable("x")]
+
+            def older(_: dict) -> dict:
+                if faults:
+                    raise faults.pop()
+                return {"events": []}
+
+            pool.plane.replies["GetWorkflowExecutionHistory"] = older
+            peer = await pool.decider()
+            pool.offer(a_task())
+            task = await task_of(peer)
+
+            await pool.say(peer, "need", task=task)
+
+            assert (await peer.receive()).kind == "page"
+
+    asyncio.run(scenario())
+
+
+def test_refused_decisions_fail_the_execution_with_the_engine_s_text(tmp_path):
+    """Asked again they would be the same."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            refusals = [ServiceError("ValidationException", "too long at decisions.1")]
+
+            def respond(_: dict) -> dict:
+                if refusals:
+                    raise refusals.pop()
+                return {}
+
+            pool.plane.replies[RESPOND] = respond
+            peer = await pool.decider()
+            pool.offer(a_task())
+            await pool.answer(peer, await task_of(peer), closes=True)
+
+            responses = await pool.responses(2)
+            assert "too long at decisions.1" in failure_of(responses[1])
+            assert pool.closing == []
+
+    asyncio.run(scenario())
+
+
+def test_keys_that_expired_fail_no_execution(tmp_path):
+    """What the engine refuses is the caller, not the decisions."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            pool.plane.faults[RESPOND] = ServiceError("ExpiredTokenException", "expired")
+            peer = await pool.decider()
+            pool.offer(a_task())
+            await pool.answer(peer, await task_of(peer))
+            await wait_until(lambda: pool.deciding.held == 0)
+
+            assert len(await pool.responses(1)) == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_decision_that_the_engine_no_longer_waits_for_is_let_go(tmp_path):
+    """It timed out or its run was closed: one answer, no failure after it."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            pool.plane.faults[RESPOND] = ServiceError("UnknownResourceFault", "Unknown decision")
+            peer = await pool.decider()
+            pool.offer(a_task())
+            await pool.answer(peer, await task_of(peer))
+            await wait_until(lambda: pool.deciding.held == 0)
+
+            assert len(await pool.responses(1)) == 1
+            assert pool.held_in_journal() == ()
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_that_is_not_swf_s_ends_nothing(tmp_path):
+    """A proxy's page with a good status costs a pause; then the next poll brings its task."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            pages = [b"<html>Please log in</html>", b'["no", "object"]', b'{"taskToken":"t"}']
+            poll = pool.plane.poll
+
+            async def first_the_pages(*args, **words) -> bytes:
+                return pages.pop() if pages else await poll(*args, **words)
+
+            pool.plane.poll = first_the_pages
+            peer = await pool.decider()
+            pool.offer(a_task())
+
+            assert (await peer.receive()).kind == "task"
+
+    asyncio.run(scenario())
+
+
+# -- leaving --------------------------------------------------------------------------------------
+
+
+def test_a_stop_waits_for_the_poll_under_way_and_gives_its_task_back(tmp_path):
+    """An aborted poll would lose the task that the engine may have given it."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            await pool.decider()
+            await wait_until(lambda: pool.deciding.under_way == 1)
+            loop = asyncio.get_running_loop()
+            drained = asyncio.ensure_future(pool.deciding.drain(loop.time() + 30))
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert not drained.done()
+
+            pool.offer(a_task())
+
+            await asyncio.wait_for(drained, 30)
+            assert is_again((await pool.responses(1))[0])
+            assert pool.held_in_journal() == ()
+
+    asyncio.run(scenario())
+
+
+def test_a_retired_decider_ends_its_task_and_gets_no_other(tmp_path):
+    """After a reload it has old code: what comes next is for its successor."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            old = await pool.decider(slot=1)
+            pool.offer(a_task("first"))
+            task = await task_of(old)
+
+            pool.deciding.retire_decider(1)
+            new = await pool.decider(slot=2)
+            pool.offer(a_task("second"), a_task("third"))
+            tasks = [await task_of(new)]
+            await pool.answer(new, tasks[0])
+            tasks.append(await task_of(new))
+            await pool.answer(old, task)
+
+            responses = await pool.responses(2)
+            assert {one["taskToken"] for one in responses} >= {"first"}
+            assert not any(map(is_again, responses))
+
+    asyncio.run(scenario())
+
+
+def test_a_stop_that_does_not_wait_leaves_its_tokens_to_the_next_pool(tmp_path):
+    """A decision that was cut off stays in the journal."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            peer = await pool.decider()
+            pool.offer(a_task())
+            await task_of(peer)
+
+            await pool.deciding.abort()
+
+            assert pool.held_in_journal() == ("token-1",)
+
+    asyncio.run(scenario())
