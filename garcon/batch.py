@@ -71,6 +71,23 @@ def record_marker(name: str, details: str) -> Decision:
     return _decision("RecordMarker", {"markerName": name, "details": details})
 
 
+def start_child(**attributes: Any) -> Decision:
+    """Return a StartChildWorkflowExecution decision; attributes that are None are left out."""
+    return _decision("StartChildWorkflowExecution", attributes)
+
+
+def cancel_child(workflow_id: str, run_id: str) -> Decision:
+    """Return a decision that asks a child execution to cancel."""
+    attributes = {"workflowId": workflow_id, "runId": run_id or None}
+    return _decision("RequestCancelExternalWorkflowExecution", attributes)
+
+
+def signal_execution(workflow_id: str, run_id: str, name: str) -> Decision:
+    """Return a decision that signals another execution."""
+    attributes = {"workflowId": workflow_id, "runId": run_id, "signalName": name}
+    return _decision("SignalExternalWorkflowExecution", attributes)
+
+
 def start_timer(timer_id: str, seconds: int) -> Decision:
     """Return a StartTimer decision."""
     return _decision("StartTimer", {"timerId": timer_id, "startToFireTimeout": str(seconds)})

@@ -27,7 +27,6 @@ from garcon.instance import (
 )
 from garcon.plan import Need, Standing
 from garcon.planner import Planning
-from garcon.verdict import failure_text
 
 if TYPE_CHECKING:
     from garcon.activity import Activity
@@ -92,8 +91,13 @@ class ScheduledState(ActivityState):
 
 
 def merged_results(fan_out: FanOut | None) -> dict[str, Any]:
-    """Return the results of the completed instances as one dict, later indexes over earlier."""
+    """Return the results of the completed instances as one dict, later indexes over earlier.
+
+    Those of shards come first, in the order in which the shards closed.
+    """
     merged: dict[str, Any] = {}
+    for text in fan_out.shard_results if fan_out else ():
+        merged.update(_object(text))
     instances = fan_out.instances if fan_out else {}
     for index in sorted(instances):
         instance = instances[index]
@@ -205,8 +209,8 @@ class Schedule:
         return found if version in (None, found.version) else _with_version(found, str(version))
 
     def _failed(self, fan_out: FanOut | None) -> ActivityFailedError:
-        failed = [one for one in self._planning.failures() if one.fan_out is fan_out]
-        return ActivityFailedError(*failure_text(failed))
+        error = self._planning.failure(fan_out)
+        return ActivityFailedError(str(error), error.details if error else "")
 
 
 def _with_version(found: ActivityDescription, version: str) -> ActivityDescription:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from garcon import batch, polls
@@ -89,7 +90,10 @@ class DeciderWorker(GarconLogger):
             register: whether to register the domain and the types first.
         """
         self.flow = flow
-        self.description: FlowDescription = describe(flow)
+        described: FlowDescription = describe(flow)
+        # One worker polls one list: shards, which wait on a list of their own, are the pool's.
+        whole = tuple(replace(one, shard_size=None) for one in described.activities)
+        self.description = replace(described, activities=whole)
         self.domain = self.description.domain
         self.version = self.description.version
         self.task_list = self.description.task_list

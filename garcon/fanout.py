@@ -7,12 +7,14 @@ what has been. Pure. Law: whatever is kept here follows from events alone.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from garcon.manifest import Manifest
+from garcon.manifest import Manifest, Ranges
 from garcon.outcome import Failure, Kind
+from garcon.shards import ShardResult, minus, ranges_of, size_of
 
 #: Characters of a failed attempt's traceback that are kept for the final text.
 TRACEBACK_KEPT = 2_000
@@ -55,6 +57,7 @@ class Instance:
         failure: how the last attempt ended, None unless badly.
         result: text of the result once completed.
         cancel_requested: whether its open task was asked to stop.
+        final: it failed for good in a shard.
     """
 
     activity_id: str
@@ -71,6 +74,7 @@ class Instance:
     failure: Failure | None = None
     result: str | None = None
     cancel_requested: bool = False
+    final: bool = False
 
     def schedule(self, event_id: int) -> None:
         """Note that an attempt was scheduled by event `event_id`."""
@@ -96,8 +100,33 @@ class Instance:
 
 
 @dataclass
+class Slice:
+    """A shard of a fan-out, as its parent knows it.
+
+    Attributes:
+        workflow_id: of the child execution.
+        number: within the fan-out, from 1.
+        attempt: how often this slice has been given to a shard.
+        ranges: the indexes that it runs.
+        run_id: of the child execution; empty until it has started.
+        is_open: whether it has not closed.
+        is_scheduled: whether all of its instances are scheduled.
+        cancel_requested: whether it was asked to cancel.
+    """
+
+    workflow_id: str
+    number: int
+    attempt: int
+    ranges: Ranges
+    run_id: str = ""
+    is_open: bool = True
+    is_scheduled: bool = False
+    cancel_requested: bool = False
+
+
+@dataclass
 class FanOut:
-    """The instances of one manifest.
+    """The instances of one manifest, here or in shards.
 
     Attributes:
         manifest: the frozen fan-out.
@@ -108,7 +137,11 @@ class FanOut:
         open: instances with a task at SWF.
         started: those of them that a worker has taken.
         done: completed instances.
-        attempts: schedules so far.
+        retries: attempts beyond the first ones.
+        slices: shards by workflow id.
+        returned: indexes that a shard has left, with how often they were given to one.
+        lost: why shards ended without a result, by number.
+        shard_results: merged results of each shard that had any, JSON objects as text.
     """
 
     manifest: Manifest
@@ -119,7 +152,11 @@ class FanOut:
     open: int = 0
     started: int = 0
     done: int = 0
-    attempts: int = 0
+    retries: int = 0
+    slices: dict[str, Slice] = field(default_factory=dict)
+    returned: list[tuple[Ranges, int]] = field(default_factory=list)
+    lost: dict[int, str] = field(default_factory=dict)
+    shard_results: list[str] = field(default_factory=list)
 
     @property
     def is_complete(self) -> bool:
@@ -128,13 +165,14 @@ class FanOut:
 
     @property
     def unscheduled(self) -> int:
-        """How many instances have never been scheduled."""
-        return self.manifest.count - self.upto + len(self.holes)
+        """How many instances have neither been scheduled nor given to a shard."""
+        returned = sum(size_of(ranges) for ranges, _ in self.returned)
+        return self.manifest.count - self.upto + len(self.holes) + returned
 
     @property
-    def retries(self) -> int:
-        """How many attempts there were beyond the first ones."""
-        return self.attempts - len(self.instances)
+    def open_slices(self) -> list[Slice]:
+        """The shards that have not closed."""
+        return [one for one in self.slices.values() if one.is_open]
 
     def next_unscheduled(self) -> Iterator[int]:
         """Yield the indexes that were never scheduled, in order, as of the first call."""
@@ -148,13 +186,60 @@ class FanOut:
             instance = Instance(activity_id, self.manifest.type_name, index)
             self.instances[index] = instance
         self.ended.pop(index, None)
-        self.holes.discard(index)
-        self.holes.update(range(self.upto, index))
-        self.upto = max(self.upto, index + 1)
+        self._pass(index, index + 1)
         self.open += 1
-        self.attempts += 1
+        self.retries += instance.attempts > 0
         instance.schedule(event_id)
         return instance
+
+    def _pass(self, begin: int, end: int) -> None:
+        """Note that the indexes from `begin` to `end` are no longer unscheduled."""
+        self.holes.update(range(self.upto, begin))
+        self.holes.difference_update(range(begin, end))
+        self.upto = max(self.upto, end)
+
+    def unassigned(self) -> list[tuple[Ranges, int]]:
+        """Return what may be given to a shard, with how often it was given to one before."""
+        fresh = ranges_of(sorted(self.holes))
+        if self.upto < self.manifest.count:
+            fresh = (*fresh, (self.upto, self.manifest.count))
+        return [*self.returned, *([(fresh, 0)] if fresh else [])]
+
+    def assign(self, found: Slice) -> None:
+        """Note that a shard was started."""
+        self.slices[found.workflow_id] = found
+        if found.attempt > 1:
+            left = [(minus(ranges, found.ranges), attempt) for ranges, attempt in self.returned]
+            self.returned = [(ranges, attempt) for ranges, attempt in left if ranges]
+            return
+        for begin, end in found.ranges:
+            self._pass(begin, end)
+
+    def give_back(self, found: Slice) -> None:
+        """Note that a shard did not start after all."""
+        del self.slices[found.workflow_id]
+        self.returned.append((found.ranges, found.attempt))
+
+    def close_slice(self, found: Slice, result: ShardResult, event_id: int, at_s: float) -> None:
+        """Note what a shard gave back."""
+        found.is_open = False
+        if result.results:
+            self.shard_results.append(json.dumps(result.results, ensure_ascii=False))
+        self.done += result.done
+        self.retries += result.retries
+        if result.left:
+            self.returned.append((result.left, found.attempt))
+        for index, attempts, reason in result.failed:
+            activity_id = self.manifest.activity_id(index)
+            instance = Instance(activity_id, self.manifest.type_name, index, Phase.FAILED, attempts)
+            instance.failure, instance.final = Failure(Kind.FAILED, reason), True
+            instance.end(Phase.FAILED, event_id, at_s)
+            self.instances[index] = self.ended[index] = instance
+
+    def lose_slice(self, found: Slice, reason: str) -> None:
+        """Note that a shard ended without a result."""
+        found.is_open = False
+        self.lost[found.number] = reason
 
     def start(self) -> None:
         """Note that a worker took one of the open instances."""
@@ -186,10 +271,8 @@ class FanOut:
     def _adopt(self, instance: Instance, index: int) -> None:
         instance.index = index
         self.instances[index] = instance
-        self.holes.update(range(self.upto, index))
-        self.holes.discard(index)
-        self.upto = max(self.upto, index + 1)
-        self.attempts += instance.attempts
+        self._pass(index, index + 1)
+        self.retries += max(0, instance.attempts - 1)
         self.open += instance.phase.is_open
         self.started += instance.phase is Phase.STARTED
         self.done += instance.phase is Phase.COMPLETED

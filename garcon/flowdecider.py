@@ -19,10 +19,20 @@ from garcon.errors import DecisionError, GarconError
 from garcon.flow import activities_by_name
 from garcon.history import AGAIN_TIMER, RunState
 from garcon.instance import ActivityInstanceNotReadyException
-from garcon.kept import BYTES_MAX, RUNS_MAX, DecisionTask, FetchOlder, KeptStates
-from garcon.plan import Need, NeedFreeze, Plan
+from garcon.kept import BYTES_MAX, RUNS_MAX, DecisionTask, FetchOlder, FetchRun, KeptStates
+from garcon.plan import Need, NeedFreeze, NeedShard, Plan, ShardNeeds
 from garcon.planner import Planning, plan_declared
-from garcon.usercode import USER_ERRORS, error_details, error_line, fresh, prepare, run_generators
+from garcon.shardfold import is_shard_type
+from garcon.sharding import plan_shard, shard_flow
+from garcon.usercode import (
+    USER_ERRORS,
+    error_details,
+    error_line,
+    fresh,
+    prepare,
+    required_keys,
+    run_generators,
+)
 
 if TYPE_CHECKING:
     from garcon.activity import Activity
@@ -47,6 +57,8 @@ class Answer:
         hold_s: how long the response may be held for more completions, seconds.
         closes: whether it closes the execution.
         notes: lines worth logging.
+        terminate: workflow and run ids of shards that outlived their grace; whoever sends the
+            answer terminates them first.
     """
 
     decisions: list[Decision]
@@ -54,6 +66,7 @@ class Answer:
     hold_s: float
     closes: bool
     notes: tuple[str, ...]
+    terminate: tuple[tuple[str, str], ...] = ()
 
 
 class FlowDecider:
@@ -90,7 +103,11 @@ class FlowDecider:
         self._activities = activities_by_name(flow)
 
     def decide(
-        self, task: DecisionTask, fetch_older: FetchOlder, allowance: int | None = None
+        self,
+        task: DecisionTask,
+        fetch_older: FetchOlder,
+        allowance: int | None = None,
+        fetch_run: FetchRun | None = None,
     ) -> Answer:
         """Return the answer to `task`.
 
@@ -99,6 +116,7 @@ class FlowDecider:
             fetch_older: gives pages of GetWorkflowExecutionHistory with reverseOrder; called, and
                 its pages consumed, only where `task.events` leave a gap.
             allowance: how many activities may be scheduled now; None for any number.
+            fetch_run: the same for the history of a shard, by workflow id and run id.
         Raises:
             HistoryGap: the history that could be read is not whole; the task has to be decided
                 again. What `fetch_older` raises passes through as well.
@@ -106,17 +124,22 @@ class FlowDecider:
         pages = _InTime(fetch_older, self._clock, HISTORY_SHARE * self._timeout_s)
         wrong = self._kept.mismatches
         try:
-            state = self._kept.folded(task, pages)
+            state = self._kept.folded(task, pages, fetch_run)
         except TookTooLong as error:
             return _again(str(error))
-        answer = self.answer(Planning(state, self.description, allowance))
+        answer = self.answer(Planning(state, self._flow_of(state), allowance))
         if self._kept.mismatches == wrong:
             return answer
         note = "the kept state differed from its history and was replaced: please report this"
         return replace(answer, notes=(*answer.notes, note))
 
+    def _flow_of(self, state: RunState) -> FlowDescription:
+        return shard_flow(self.description, state.order) if state.order else self.description
+
     def answer(self, planning: Planning) -> Answer:
         """Return the answer that `planning` comes to with this flow's code."""
+        if is_shard_type(planning.state.start.workflow_type):
+            return _answer(planning, lambda: drive(plan_shard(planning), self._activity_of))
         custom = getattr(self.flow, "decider", None)
         if custom is None:
             return self.answer_declared(planning)
@@ -124,7 +147,8 @@ class FlowDecider:
 
     def answer_declared(self, planning: Planning) -> Answer:
         """Return the answer for a flow whose activities say what they require."""
-        return _answer(planning, lambda: drive(plan_declared(planning), self._activity_of))
+        steps = plan_declared(planning)
+        return _answer(planning, lambda: drive(steps, self._activity_of, self._carried))
 
     def answer_custom(self, planning: Planning, decider: Callable[..., Any]) -> Answer:
         """Return the answer that a flow's own `decider` comes to."""
@@ -132,6 +156,16 @@ class FlowDecider:
 
     def _activity_of(self, need: Need) -> Activity:
         return self._activities[need.activity.name]
+
+    def _carried(self, context: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """Return the keys that any activity of the flow reads, None where that is unknown."""
+        keys: set[str] = set()
+        for activity in self._activities.values():
+            found = required_keys(activity, context)
+            if found is None:
+                return None
+            keys |= found
+        return tuple(sorted(keys))
 
 
 class _InTime:
@@ -164,7 +198,14 @@ def _answer(planning: Planning, plan_of: Callable[[], Plan]) -> Answer:
         check_decisions(plan.decisions)
     except DecisionError as error:
         plan = planning.fail(error)
-    return Answer(plan.decisions, plan.execution_context, plan.hold_s, plan.closes, plan.notes)
+    return Answer(
+        plan.decisions,
+        plan.execution_context,
+        plan.hold_s,
+        plan.closes,
+        plan.notes,
+        plan.terminate,
+    )
 
 
 def plan_custom(planning: Planning, decider: Callable[..., Any]) -> Plan:
@@ -187,12 +228,17 @@ def answer_needs(activity: Activity, steps: Generator[Need, Any, T]) -> T:
     return drive(steps, lambda _: activity)
 
 
-def drive(steps: Generator[Need, Any, T], activity_of: Callable[[Need], Activity]) -> T:
+def drive(
+    steps: Generator[Need, Any, T],
+    activity_of: Callable[[Need], Activity],
+    carried: Callable[[Mapping[str, Any]], tuple[str, ...] | None] = lambda _: None,
+) -> T:
     """Return what `steps` come to, their needs answered by the flow's code.
 
     Args:
         steps: a planning generator.
         activity_of: gives the activity that a need is about.
+        carried: gives the keys of results that a shard has to bring back, None for all.
     """
     # One copy of a context serves all instances of a decision; held beside its original, whose
     # address must not be used again meanwhile.
@@ -207,6 +253,10 @@ def drive(steps: Generator[Need, Any, T], activity_of: Callable[[Need], Activity
         activity = activity_of(need)
         if isinstance(need, NeedFreeze):
             answer = run_generators(need.activity.name, activity, need.context)
+            continue
+        if isinstance(need, NeedShard):
+            seen = fresh(need.context)
+            answer = ShardNeeds(required_keys(activity, seen), carried(seen))
             continue
         if id(need.context) not in copies:
             copies[id(need.context)] = (need.context, fresh(need.context))

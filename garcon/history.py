@@ -11,16 +11,19 @@ Events are read in SWF's wire form; a timestamp may be epoch seconds or a dateti
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from garcon import shardfold
 from garcon.errors import GarconError, ManifestError
-from garcon.fanout import INSTANCE_BYTES, FanOut, Instance, Phase
+from garcon.fanout import INSTANCE_BYTES, FanOut, Instance, Phase, Slice
 from garcon.manifest import MARKER, Manifest, Parts
 from garcon.outcome import Failure, Kind, decode_failure
+from garcon.shards import KEY as SHARD_KEY
+from garcon.shards import ShardOrder
 
 Attributes = Mapping[str, Any]
 FanOutKey = tuple[str, str]  #: activity, and the schedule id of a custom decider or ""
@@ -124,6 +127,10 @@ class RunState:
         fatal: a refusal that waiting does not mend.
         fault: why a recorded manifest cannot be used.
         tasks: open activities by SWF's id, with the fan-out that they belong to.
+        order: what a shard was started with; None in an execution that a user started.
+        children: shards that have not closed, by workflow id, with their fan-out.
+        owed: results of closed shards that lie in their markers, by the closing event's id.
+        told_parent: whether a shard has told its parent that all is scheduled.
         scheduled_at: for each activity, when how many were scheduled last, epoch seconds.
         weight: rough bytes that this state holds.
     """
@@ -153,6 +160,10 @@ class RunState:
     fatal: Refusal | None = None
     fault: str | None = None
     tasks: dict[str, tuple[Instance, FanOut | None]] = field(default_factory=dict)
+    order: ShardOrder | None = None
+    children: dict[str, tuple[Slice, FanOut]] = field(default_factory=dict)
+    owed: dict[int, shardfold.Debt] = field(default_factory=dict)
+    told_parent: bool = False
     scheduled_at: dict[str, deque[tuple[float, int]]] = field(default_factory=dict)
     weight: int = 0
     _parts: Parts = field(default_factory=Parts, compare=False, repr=False)
@@ -194,6 +205,8 @@ class RunState:
         Raises:
             ValueError: it is not a JSON object.
         """
+        if self.order is not None:
+            return dict(self.order.context)
         if not self.start.input:
             return {}
         data = json.loads(self.start.input)
@@ -202,7 +215,10 @@ class RunState:
         return data
 
     def execution_info(self) -> dict[str, str]:
-        """Return what every context carries of the execution itself."""
+        """Return what every context carries of the execution itself; of a shard, of its root."""
+        if self.order is not None:
+            root = {f"execution.{name}": value for name, value in self.order.root.items()}
+            return {**root, SHARD_KEY: str(self.order.number)}
         return {
             "execution.domain": self.domain,
             "execution.workflow_id": self.workflow_id,
@@ -246,6 +262,8 @@ class RunState:
             tags=tuple(found.get("tagList", ())),
             parent=dict(parent) if parent else None,
         )
+        if shardfold.is_shard_type(self.start.workflow_type):
+            shardfold.begin_shard(self, self.start.input)
 
     def _on_decision_started(self, event_id: int, at_s: float, _: Attributes) -> None:
         self.now_s = at_s
@@ -287,16 +305,23 @@ class RunState:
 
     def _on_schedule_failed(self, _: int, at_s: float, found: Attributes) -> None:
         cause, decided = found["cause"], found["decisionTaskCompletedEventId"]
-        if cause not in PASSING_CAUSES:
-            name, version = found["activityType"]["name"], found["activityType"]["version"]
-            subject = f"activity {found['activityId']} of type {name} version {version}"
-            self.fatal = self.fatal or Refusal(subject, cause)
+        if cause in PASSING_CAUSES:
+            self.note_refusal(decided, at_s)
             return
+        name, version = found["activityType"]["name"], found["activityType"]["version"]
+        self.note_fatal(f"activity {found['activityId']} of type {name} version {version}", cause)
+
+    def note_refusal(self, decided: int, at_s: float) -> None:
+        """Note that SWF refused something for now, of the response that event `decided` tells."""
         self.refusals += decided != self._refused_by
         self._refused_by, self.refused_s = decided, at_s
 
+    def note_fatal(self, subject: str, cause: str) -> None:
+        """Note that SWF refused something for good; the first such thing is told."""
+        self.fatal = self.fatal or Refusal(subject, cause)
+
     def _on_marker_failed(self, _: int, __: float, found: Attributes) -> None:
-        self.fatal = self.fatal or Refusal(f"marker {found['markerName']}", found["cause"])
+        self.note_fatal(f"marker {found['markerName']}", found["cause"])
 
     def _on_started(self, _: int, __: float, found: Attributes) -> None:
         activity_id = self._by_event.get(found["scheduledEventId"])
@@ -329,8 +354,14 @@ class RunState:
             return
         instance.result, instance.failure = found.get("result"), None
         if instance.result and _is_filled_object(instance.result):
-            self.results.append((event_id, instance.result))
-            self.weight += len(instance.result)
+            self.add_result(event_id, instance.result)
+
+    def add_result(self, event_id: int, text: str) -> None:
+        """Note a result, a JSON object as text, in its place."""
+        insort(self.results, (event_id, text), key=_event_of)
+        for later in [known for known in self._contexts if known >= event_id]:
+            del self._contexts[later]
+        self.weight += len(text)
 
     def _on_failed(self, event_id: int, at_s: float, found: Attributes) -> None:
         instance = self._end(Phase.FAILED, event_id, at_s, found)
@@ -389,6 +420,8 @@ class RunState:
         self.timers.pop(found["timerId"], None)
 
     def _on_signaled(self, event_id: int, _: float, found: Attributes) -> None:
+        if shardfold.take_signal(self, found):
+            return
         self.signals.append(Signal(event_id, found["signalName"], found.get("input")))
         self.weight += len(found.get("input") or "") + INSTANCE_BYTES
 
@@ -457,6 +490,16 @@ _NAMED: dict[str, _Handler] = {
     "RequestCancelActivityTaskFailed": RunState._on_cancel_asked,
     "MarkerRecorded": RunState._on_marker,
     "RecordMarkerFailed": RunState._on_marker_failed,
+    "StartChildWorkflowExecutionInitiated": shardfold.on_initiated,
+    "StartChildWorkflowExecutionFailed": shardfold.on_start_failed,
+    "ChildWorkflowExecutionStarted": shardfold.on_child_started,
+    "ChildWorkflowExecutionCompleted": shardfold.on_child_completed,
+    "ChildWorkflowExecutionCanceled": shardfold.on_child_canceled,
+    "ChildWorkflowExecutionFailed": shardfold.on_child_failed,
+    "ChildWorkflowExecutionTimedOut": shardfold.on_child_timed_out,
+    "ChildWorkflowExecutionTerminated": shardfold.on_child_terminated,
+    "RequestCancelExternalWorkflowExecutionInitiated": shardfold.on_child_cancel_asked,
+    "SignalExternalWorkflowExecutionInitiated": shardfold.on_signal_sent,
     "TimerStarted": RunState._on_timer_started,
     "TimerFired": RunState._on_timer_fired,
     "TimerCanceled": RunState._on_timer_canceled,

@@ -14,9 +14,14 @@ from typing import Any
 from zlib import crc32
 
 from garcon.history import HistoryGap, RunState
+from garcon.shardfold import settle
+from garcon.shards import result_from_markers
 
 Event = dict[str, Any]
 FetchOlder = Callable[[], Iterator[Sequence[Event]]]
+
+#: Gives the pages of another run's history, newest first, by its workflow id and run id.
+FetchRun = Callable[[str, str], Iterator[Sequence[Event]]]
 
 RUNS_MAX = 64
 BYTES_MAX = 256_000_000
@@ -82,12 +87,16 @@ class KeptStates:
         """Return how many states are kept."""
         return len(self._states)
 
-    def folded(self, task: DecisionTask, fetch_older: FetchOlder) -> RunState:
+    def folded(
+        self, task: DecisionTask, fetch_older: FetchOlder, fetch_run: FetchRun | None = None
+    ) -> RunState:
         """Return the state of the task's run, folded up to its DecisionTaskStarted.
 
         Args:
             task: the decision task.
             fetch_older: gives pages of the history, newest first; called only when there is a gap.
+            fetch_run: the same for the histories of shards, called for results that are too long
+                for their closing event.
         Raises:
             HistoryGap: the history lacks events (it is eventually consistent: ask again).
         """
@@ -105,8 +114,9 @@ class KeptStates:
                 f"the history ends at event {state.last_event_id}, "
                 f"the decision began at {task.started_event_id}"
             )
+        settle_owed(state, fetch_run)
         if first > 1 and self._is_sampled(task):
-            state = self._checked(state, task, fetch_older)
+            state = self._checked(state, task, fetch_older, fetch_run)
         self._keep(key, state)
         return state
 
@@ -115,12 +125,19 @@ class KeptStates:
         place = crc32(f"{task.run_id}#{task.started_event_id}".encode())
         return place % self._check_every == 0
 
-    def _checked(self, state: RunState, task: DecisionTask, fetch_older: FetchOlder) -> RunState:
+    def _checked(
+        self,
+        state: RunState,
+        task: DecisionTask,
+        fetch_older: FetchOlder,
+        fetch_run: FetchRun | None,
+    ) -> RunState:
         """Return a fold of the whole history, and count whether `state` equals it."""
         whole = RunState(task.domain, task.workflow_id, task.run_id)
         first = task.events[0]["eventId"] if task.events else task.started_event_id + 1
         whole.fold(older_events(fetch_older(), 1, first - 1))
         whole.fold(task.events)
+        settle_owed(whole, fetch_run)
         self.checks += 1
         self.mismatches += whole != state
         return whole
@@ -133,6 +150,24 @@ class KeptStates:
     def _is_full(self) -> bool:
         weight = sum(state.weight for state in self._states.values())
         return len(self._states) > self._max_runs or weight > self._max_bytes
+
+
+def settle_owed(state: RunState, fetch_run: FetchRun | None) -> None:
+    """Read the results of closed shards that lie in the markers of their histories.
+
+    Raises:
+        HistoryGap: they cannot be read now.
+    """
+    for event_id, debt in list(state.owed.items()):
+        name = debt.workflow_id
+        if fetch_run is None:
+            raise HistoryGap(f"the history of shard {name} has to be read, and nobody can")
+        run_id = state.children[name][0].run_id
+        events = (event for page in fetch_run(name, run_id) for event in page)
+        result = result_from_markers(debt.owed, events)
+        if result is None:
+            raise HistoryGap(f"the result of shard {name} is not in its history yet")
+        settle(state, event_id, result)
 
 
 def older_events(pages: Iterable[Sequence[Event]], lowest: int, highest: int) -> list[Event]:

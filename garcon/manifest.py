@@ -17,34 +17,28 @@ with base64 for what does not fit one part), `digest` of the whole body.
 from __future__ import annotations
 
 import json
-import zlib
-from base64 import b64decode, b64encode
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from hashlib import sha256
-from itertools import product
+from dataclasses import dataclass, field, replace
+from itertools import accumulate, product
 from math import prod
 from typing import Any
 
 from garcon.canonical import OWN_PREFIX, NotJsonError, canonical_json, key_of, legacy_key_of
 from garcon.errors import ManifestError
+from garcon.packing import BODY_MAX, digest_of, pack, split, unpack
 
 MARKER = "garcon.manifest"
 FORMAT = 1
 
-#: Bytes of JSON that the lists of one fan-out may take: all parts travel in one response.
-BODY_MAX = 800_000
-
 #: Characters of one marker (SWF's limit is 32,768), header included.
 PART_MAX = 32_000
-
-#: Characters up to which a body stays readable in the history instead of compressed.
-PLAIN_MAX = 30_000
 
 #: The key of an instance without a context of its own: the only one of its activity.
 SINGLE_KEY = "1"
 
 Item = dict[str, Any]
+Ranges = tuple[tuple[int, int], ...]  #: half-open ranges of indexes, ascending
 
 
 @dataclass(frozen=True)
@@ -58,8 +52,9 @@ class Manifest:
         context_event_id: the instances see the context as of this event.
         schedule_id: what a custom decider calls this use of the activity, else empty.
         input: what a custom decider added to the context.
-        offset: place of the first instance in the product; a slice begins later.
-        size: instances of a slice; None for all from `offset` on.
+        sharded: whether its instances run in child executions.
+        ranges: places in the product that a slice consists of; None for all of them.
+        base: what a slice's places lack to those of the whole, whose lists are longer.
         legacy_ids: ids as garcon 1.1.1 made them, for runs that began under it.
         count: how many instances there are.
     """
@@ -70,17 +65,20 @@ class Manifest:
     context_event_id: int
     schedule_id: str = ""
     input: Mapping[str, Any] = field(default_factory=dict)
-    offset: int = 0
-    size: int | None = None
+    sharded: bool = False
+    ranges: Ranges | None = None
+    base: int = 0
     legacy_ids: bool = False
     count: int = field(init=False)
     strides: tuple[int, ...] = field(init=False)
+    _begins: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         lengths = [len(items) for items in self.lists or ()]
         whole = prod(lengths) if self.lists is not None else 1
-        count = whole - self.offset if self.size is None else self.size
-        object.__setattr__(self, "count", count)
+        sizes = [whole] if self.ranges is None else [end - begin for begin, end in self.ranges]
+        object.__setattr__(self, "count", sum(sizes))
+        object.__setattr__(self, "_begins", (0, *accumulate(sizes)))
         strides = tuple(prod(lengths[place + 1 :]) for place in range(len(lengths)))
         object.__setattr__(self, "strides", strides)
 
@@ -92,10 +90,39 @@ class Manifest:
         context: Item = {}
         if self.lists is None:
             return context
-        place = self.offset + index
+        place = self.place(index)
         for items, stride in zip(self.lists, self.strides, strict=True):
             context.update(items[place // stride % len(items)])
         return context
+
+    def place(self, index: int) -> int:
+        """Return the place of instance `index` in the product of the lists."""
+        if self.ranges is None:
+            return index
+        number = bisect_right(self._begins, index) - 1
+        return self.ranges[number][0] + index - self._begins[number]
+
+    def index_in_whole(self, index: int) -> int:
+        """Return the index that instance `index` of a slice has in the whole manifest."""
+        return self.base + self.place(index)
+
+    def part(self, ranges: Ranges) -> Manifest:
+        """Return a slice of a whole manifest: these indexes, and of the lists what they need."""
+        lowest, highest = ranges[0][0], ranges[-1][1] - 1
+        lists, base = [*(self.lists or ())], 0
+        for number, stride in enumerate(self.strides):
+            first, last = (lowest - base) // stride, (highest - base) // stride
+            lists[number] = lists[number][first : last + 1]
+            base += first * stride
+            if first != last:
+                break
+        return replace(
+            self,
+            lists=None if self.lists is None else tuple(lists),
+            ranges=tuple((begin - base, end - base) for begin, end in ranges),
+            base=base,
+            sharded=False,
+        )
 
     def key(self, index: int) -> str:
         """Return the key of instance `index`: 40 hex digits, or `1` for an empty context."""
@@ -204,11 +231,10 @@ def encode(manifest: Manifest) -> list[str]:
     if size > BODY_MAX:
         entries = sum(len(items) for items in manifest.lists or ())
         raise _too_large(manifest.activity, size, entries)
-    plain = len(body) <= PLAIN_MAX
-    text = body if plain else b64encode(zlib.compress(body.encode(), 6)).decode()
-    header = _header(manifest, "json" if plain else "zlib", digest_of(body))
+    form, text = pack(body)
+    header = _header(manifest, form, digest_of(body))
     room = PART_MAX - len(canonical_json({**header, "part": 9999, "parts": 9999}))
-    pieces = [text[start : start + room] for start in range(0, len(text), room)]
+    pieces = split(text, room)
     heads = ({**header, "part": number, "parts": len(pieces)} for number in range(1, 10_000))
     return [f"{canonical_json(head)}\n{piece}" for head, piece in zip(heads, pieces, strict=False)]
 
@@ -219,8 +245,8 @@ def _document(manifest: Manifest) -> Item:
         document["input"] = manifest.input
     if manifest.legacy_ids:
         document["legacy"] = True
-    if manifest.offset or manifest.size is not None:
-        document["offset"], document["size"] = manifest.offset, manifest.count
+    if manifest.sharded:
+        document["sharded"] = True
     return document
 
 
@@ -235,11 +261,6 @@ def _header(manifest: Manifest, form: str, digest: str) -> Item:
         "digest": digest,
     }
     return {**header, "id": manifest.schedule_id} if manifest.schedule_id else header
-
-
-def digest_of(body: str) -> str:
-    """Return the 16 hex digits that prove a body whole."""
-    return sha256(body.encode()).hexdigest()[:16]
 
 
 class Parts:
@@ -286,11 +307,8 @@ def _decode(header: Item, text: str) -> Manifest:
             f"the manifest of {name!r} has format {header['v']}, this garcon knows {FORMAT}; "
             "let the garcon that began the execution finish it"
         )
-    try:
-        body = text if header["as"] == "json" else zlib.decompress(b64decode(text)).decode()
-    except (ValueError, zlib.error):
-        body = ""
-    if digest_of(body) != header["digest"]:
+    body = unpack(header["as"], text, header["digest"])
+    if body is None:
         raise ManifestError(f"the manifest of {name!r} in the history is damaged")
     document = json.loads(body)
     lists = document["lists"]
@@ -301,7 +319,6 @@ def _decode(header: Item, text: str) -> Manifest:
         context_event_id=header["at"],
         schedule_id=header.get("id", ""),
         input=document.get("input", {}),
-        offset=document.get("offset", 0),
-        size=document.get("size"),
+        sharded=document.get("sharded", False),
         legacy_ids=document.get("legacy", False),
     )

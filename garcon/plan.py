@@ -7,7 +7,8 @@ Every response carries the progress as `executionContext`, compact JSON:
 "retries":2}}}`, with an entry for each activity whose fan-out is frozen: `n` instances, `done`
 completed, `failed` for good, `running` with a worker, `open` running or waiting for a worker,
 `retries` attempts beyond the first. Activities of which several uses exist (custom deciders) are
-added up.
+added up. A shard's text has `"shard":true`: its counts add to those of its root, but for `n`, which
+the root tells for the whole fan-out, and for what the root knows of shards that have closed.
 """
 
 from __future__ import annotations
@@ -57,7 +58,28 @@ class Prepared:
     heartbeat: str
 
 
-Need = NeedFreeze | NeedInput
+@dataclass(frozen=True)
+class NeedShard:
+    """Tell what a shard of `activity` needs and has to bring back; answer with `ShardNeeds`."""
+
+    activity: ActivityDescription
+    context: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ShardNeeds:
+    """What goes into a shard and comes out of it.
+
+    Attributes:
+        context: keys of the context that the instances read; None for all.
+        carry: keys of results that later activities read; None for all.
+    """
+
+    context: frozenset[str] | None
+    carry: tuple[str, ...] | None
+
+
+Need = NeedFreeze | NeedInput | NeedShard
 
 
 @dataclass(frozen=True)
@@ -70,6 +92,7 @@ class Plan:
         hold_s: how long the response may wait for more completions, seconds.
         closes: whether the last decision closes the execution.
         notes: lines worth logging.
+        terminate: workflow and run ids of shards that are still open though it closes.
     """
 
     decisions: list[Decision]
@@ -77,6 +100,7 @@ class Plan:
     hold_s: float = 0.0
     closes: bool = False
     notes: tuple[str, ...] = ()
+    terminate: tuple[tuple[str, str], ...] = ()
 
 
 class Standing(Enum):
@@ -90,11 +114,12 @@ class Standing(Enum):
 PROGRESS_COUNTS = ("n", "done", "failed", "running", "open", "retries")
 
 
-def progress_text(counts: Mapping[str, Mapping[str, int]]) -> str:
+def progress_text(counts: Mapping[str, Mapping[str, int]], shard: bool = False) -> str:
     """Return the `executionContext` that tells `counts`; the last ones go where it is too long."""
     kept = dict(counts)
     while True:
-        text = json.dumps({"garcon": 1, "activities": kept}, separators=(",", ":"))
+        told = {"garcon": 1, "shard": True} if shard else {"garcon": 1}
+        text = json.dumps({**told, "activities": kept}, separators=(",", ":"))
         if len(text) <= DETAILS_MAX:
             return text
         kept = dict(list(kept.items())[: len(kept) // 2])

@@ -44,20 +44,22 @@ from garcon.plan import (
     Standing,
     control_text,
     progress_text,
-    refusal_text,
 )
+from garcon.sharding import plan_slices, result_of
+from garcon.shards import RESULTS_MARKER, SCHEDULED_SIGNAL
+from garcon.soundness import EVENTS_MAX, check_run
 from garcon.verdict import Failed, Judged, failure_text, failures_allowed, judge
-
-#: No run passes this many events by garcon's doing; SWF ends one at 25,000.
-EVENTS_MAX = 20_000
 
 #: Events that an instance takes, retries and decisions included, when a fan-out is measured.
 EVENTS_PER_INSTANCE = 4
 
-#: Decisions in a row that killed or overran their decider before the run fails; while generators
-#: have to run, fewer: they are the likely cause.
-DEATHS_MAX = 3
+#: While generators have to run, so many deaths in a row fail the run: they are the likely cause.
 DEATHS_MAX_FREEZING = 2
+
+#: A run past so many events moves what it has not scheduled into shards; a shard past so many
+#: schedules nothing more, and gives back what it has left.
+MOVE_EVENTS = 10_000
+DRAIN_EVENTS = 15_000
 
 #: After a request to cancel, how long running activities may take to end, seconds.
 CANCEL_GRACE_S = 60.0
@@ -88,6 +90,7 @@ class Planning:
     _scheduled: int = 0
     _open: dict[str, int] = field(default_factory=dict)
     _scheduled_of: dict[str, int] = field(default_factory=dict)
+    _started: int = 0
     _timers: set[str] = field(default_factory=set)
     _more: bool = False
     _due_s: list[float] = field(default_factory=list)
@@ -103,10 +106,17 @@ class Planning:
         self._due_s += later
         # What waits for its retry holds its place in the window: it was open and will be again.
         self._room = max(0, open_limit(self.state) - self.state.open - len(later))
+        if self.is_draining:
+            self._room, self._due_s = 0, []
         until_s = refused_until_s(self.state)
         if until_s > self.state.now_s:
             self._room = 0
             self._due_s.append(until_s)
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether this is a shard that schedules nothing more."""
+        return self.state.order is not None and self.state.last_event_id > DRAIN_EVENTS
 
     def begin(self) -> Plan | None:
         """Return the plan of a run that schedules nothing more, None for all others.
@@ -116,9 +126,7 @@ class Planning:
         """
         if self.state.cancel_requested_s is not None:
             return self._wind_down(self.state.cancel_requested_s, self._canceled)
-        self._check_state()
-        self._check_input()
-        self._check_lost_activities()
+        check_run(self.state, self.flow, self._left())
         stopped_s = self._stopped_s()
         return None if stopped_s is None else self._wind_down(stopped_s, self._stopped)
 
@@ -130,41 +138,6 @@ class Planning:
             if allowed is not None and len(failed.instances) > allowed:
                 moments.append(sorted(one.ended_s for one in failed.instances)[allowed])
         return min(moments, default=None)
-
-    def _check_state(self) -> None:
-        state = self.state
-        if state.fault is not None:
-            raise DecisionError(state.fault)
-        if state.fatal is not None:
-            raise DecisionError(refusal_text(state.fatal.subject, state.fatal.cause))
-        if state.last_event_id > EVENTS_MAX:
-            raise DecisionError(
-                f"the history has {state.last_event_id:,} events, above the {EVENTS_MAX:,} that "
-                f"one execution may take; {self._left():,} instances are left: narrow the input"
-            )
-        if state.deaths >= DEATHS_MAX:
-            raise DecisionError(
-                f"{state.deaths} decisions in a row killed their decider or took longer than "
-                f"{state.start.decision_timeout_s} s; see the pool's log"
-            )
-
-    def _check_input(self) -> None:
-        try:
-            self.state.input()
-        except ValueError as error:
-            raise DecisionError(
-                f"the execution's input is not a JSON object ({error}); start it with one, "
-                'such as {"start": "2026-01-01"}'
-            ) from None
-
-    def _check_lost_activities(self) -> None:
-        for (name, _), fan_out in self.state.fan_outs.items():
-            if self.flow.activity(name) is None and not fan_out.is_complete:
-                known = ", ".join(one.name for one in self.flow.activities)
-                raise DecisionError(
-                    f"the execution runs activity {name!r}, which flow {self.flow.name!r} no "
-                    f"longer has (known: {known}); bring it back or start a new execution"
-                )
 
     def fan_out(
         self,
@@ -194,8 +167,18 @@ class Planning:
             return Standing.OPEN
         judged = self._judged.get(key) or Judged()
         if not fan_out.is_complete:
-            yield from self._schedule(activity, fan_out, judged)
+            moved = self._is_moved(activity, fan_out)
+            if moved:
+                yield from plan_slices(self, activity, fan_out)
+            yield from self._schedule(activity, fan_out, judged, moved)
         return self._standing(fan_out, judged)
+
+    def _is_moved(self, activity: ActivityDescription, fan_out: FanOut) -> bool:
+        """Whether what is unscheduled goes to shards."""
+        if fan_out.manifest.sharded or fan_out.slices:
+            return True
+        late = self.state.last_event_id > MOVE_EVENTS and self.state.order is None
+        return late and activity.shard_size is not None and fan_out.unscheduled > 0
 
     def timer(self, timer_id: str, seconds: int) -> bool:
         """Start a timer of the user's unless it is known; return whether it has fired."""
@@ -215,8 +198,10 @@ class Planning:
     def _standing(self, fan_out: FanOut, judged: Judged) -> Standing:
         if fan_out.is_complete:
             return Standing.COMPLETE
-        idle = not (fan_out.open or fan_out.unscheduled or judged.due or judged.later)
-        return Standing.FAILED if idle and judged.final else Standing.OPEN
+        runs = fan_out.open or fan_out.unscheduled or fan_out.open_slices
+        if runs or judged.due or judged.later:
+            return Standing.OPEN
+        return Standing.FAILED if judged.final or fan_out.lost else Standing.OPEN
 
     def _freeze(
         self,
@@ -242,7 +227,10 @@ class Planning:
         earlier = self.state.loose.get(activity.type_name, {})
         if earlier:
             manifest = _with_ids_of(manifest, earlier)
-        self._check_size(manifest)
+        if self._is_sharded(activity, manifest):
+            manifest = replace(manifest, sharded=True)
+        else:
+            self._check_size(manifest)
         markers = [make.record_marker(MARKER, details) for details in encode(manifest)]
         if not self._batch.add(*markers):
             self._more = True
@@ -253,6 +241,12 @@ class Planning:
         if fan_out.adopt({name: replace(one) for name, one in earlier.items()}):
             self._judged[activity.name, schedule_id] = judge(fan_out, activity, self.state.now_s)
         return fan_out
+
+    def _is_sharded(self, activity: ActivityDescription, manifest: Manifest) -> bool:
+        # A single instance costs the run less than a shard for it would.
+        if activity.shard_size is None or manifest.count <= 1:
+            return False
+        return self._frozen() + manifest.count > activity.shard_size
 
     def _check_size(self, manifest: Manifest) -> None:
         left = self._left()
@@ -267,22 +261,27 @@ class Planning:
         )
 
     def _left(self) -> int:
-        fan_outs = chain(self.state.fan_outs.values(), self._fresh.values())
-        return sum(fan_out.unscheduled for fan_out in fan_outs)
+        return sum(one.unscheduled for one in self._fan_outs() if not one.manifest.sharded)
+
+    def _frozen(self) -> int:
+        return sum(one.manifest.count for one in self._fan_outs() if not one.manifest.sharded)
+
+    def _fan_outs(self) -> Iterator[FanOut]:
+        return chain(self.state.fan_outs.values(), self._fresh.values())
 
     def _schedule(
-        self, activity: ActivityDescription, fan_out: FanOut, judged: Judged
+        self, activity: ActivityDescription, fan_out: FanOut, judged: Judged, moved: bool
     ) -> Generator[Need, Any, None]:
         manifest = fan_out.manifest
         room, more_after_s = self._activity_room(activity)
         context: Mapping[str, Any] | None = None
-        for index in chain(judged.due, fan_out.next_unscheduled()):
+        for index in judged.due if moved else chain(judged.due, fan_out.next_unscheduled()):
             if room <= 0 and more_after_s is not None:
                 self._due_s.append(self.state.now_s + more_after_s)
             if self._more or room <= 0 or not self._may_schedule():
                 return
             if context is None:
-                context = self._context_of(manifest)
+                context = self.context_of(manifest)
             prepared = yield NeedInput(activity, manifest, index, context)
             instance = fan_out.instances.get(index)
             attempt = instance.attempts + 1 if instance else 1
@@ -308,7 +307,8 @@ class Planning:
         allowed = rate_room(moments, activity.rate_per_s, self.state.now_s) - scheduled
         return (room, None) if room <= allowed else (allowed, 1.0 / min(1.0, activity.rate_per_s))
 
-    def _context_of(self, manifest: Manifest) -> Mapping[str, Any]:
+    def context_of(self, manifest: Manifest) -> Mapping[str, Any]:
+        """Return the context that the instances of `manifest` see; not to be changed."""
         context = self.state.context_at(manifest.context_event_id)
         return {**context, **manifest.input} if manifest.input else context
 
@@ -367,7 +367,40 @@ class Planning:
     @property
     def is_idle(self) -> bool:
         """Whether nothing runs, nothing was scheduled now and no later moment is waited for."""
-        return not (self.state.open or self._scheduled or self._more or self._due_s)
+        runs = self.state.open or self.state.children or self._started
+        return not (runs or self._scheduled or self._more or self._due_s)
+
+    def start_shard(self, decision: Decision) -> bool:
+        """Add the start of a shard; return False where it has to wait."""
+        if self._more or self.state.now_s < refused_until_s(self.state):
+            return False
+        if not self._batch.add(decision):
+            self._more = True
+            return False
+        self._started += 1
+        return True
+
+    def signal_parent(self) -> None:
+        """Tell a shard's parent that all is scheduled; a full response leaves it for the next."""
+        parent = self.state.start.parent
+        if parent is not None:
+            self._batch.add(
+                make.signal_execution(parent["workflowId"], parent["runId"], SCHEDULED_SIGNAL)
+            )
+
+    def failure(self, only: FanOut | None = None) -> DecisionError | None:
+        """Return why the execution, or one fan-out, cannot complete; None if nothing failed."""
+        failures = [one for one in self.failures() if only in (None, one.fan_out)]
+        lost = [
+            f"shard {number} of {one.manifest.activity} ended without a result: {reason}"
+            for one in self._fan_outs()
+            if only in (None, one)
+            for number, reason in one.lost.items()
+        ]
+        if not failures:
+            return DecisionError(lost[0], "\n".join(lost)) if lost else None
+        line, details = failure_text(failures)
+        return DecisionError(line, "\n".join([details, *lost]))
 
     def failures(self) -> list[Failed]:
         """Return what has failed for good, fan-out by fan-out."""
@@ -404,22 +437,47 @@ class Planning:
     def _wind_down(self, since_s: float, close: Callable[[], Plan]) -> Plan:
         """Ask what runs to stop; close once nothing runs, or the grace since `since_s` is over."""
         until_s = since_s + CANCEL_GRACE_S
-        if not self.state.tasks or self.state.now_s >= until_s:
+        if self.state.children:
+            # A shard has a grace of its own, which begins when it hears of it.
+            until_s += CANCEL_GRACE_S
+        runs = self.state.tasks or self.state.children
+        if not runs or self.state.now_s >= until_s:
             return close()
         self._due_s = [until_s]
-        for instance, _ in self.state.tasks.values():
-            if instance.cancel_requested:
-                continue
-            if not self._batch.add(make.cancel_activity(instance.activity_id)):
+        for decision in self._cancels():
+            if not self._batch.add(decision):
                 self._more = True
                 break
         self._set_timers()
         return self._plan()
 
+    def _cancels(self) -> Iterator[Decision]:
+        for started, _ in self.state.children.values():
+            if not started.cancel_requested:
+                yield make.cancel_child(started.workflow_id, started.run_id)
+        for instance, _ in self.state.tasks.values():
+            if not instance.cancel_requested:
+                yield make.cancel_activity(instance.activity_id)
+
     def _canceled(self) -> Plan:
+        if self.state.order is not None:
+            return self.close_shard(make.cancel_execution)
         return self._close(make.cancel_execution(), "canceled")
 
+    def close_shard(self, decision: Callable[[str], Decision] = make.complete_execution) -> Plan:
+        """Return the plan that ends a shard with what it has done, and what it has left.
+
+        Raises:
+            ManifestError: the results are too large.
+        """
+        text, markers = result_of(self.state, self.failures()).encode()
+        self._batch = Batch()
+        self._batch.force(*(make.record_marker(RESULTS_MARKER, details) for details in markers))
+        return self._close(decision(text), "gave back its slice")
+
     def _stopped(self) -> Plan:
+        if self.state.order is not None:
+            return self.close_shard()
         line, details = failure_text(self._own_failures())
         left = f"stopped by fail_fast or max_failures: {self._left():,} instances were not run"
         return self.fail(DecisionError(line, f"{left}\n\n{details}"))
@@ -441,7 +499,10 @@ class Planning:
 
     def _plan(self, held_s: float = 0.0, closes: bool = False) -> Plan:
         progress = self._progress()
-        return Plan(self._batch.decisions, progress, held_s, closes, tuple(self._notes))
+        left = self.state.children.values() if closes else ()
+        terminate = tuple((one.workflow_id, one.run_id) for one, _ in left)
+        notes = tuple(self._notes)
+        return Plan(self._batch.decisions, progress, held_s, closes, notes, terminate)
 
     def _progress(self) -> str:
         counts: dict[str, dict[str, int]] = {}
@@ -454,7 +515,7 @@ class Planning:
             one["running"] += fan_out.started
             one["open"] += fan_out.open
             one["retries"] += fan_out.retries
-        return progress_text(counts)
+        return progress_text(counts, self.state.order is not None)
 
 
 def plan_declared(planning: Planning) -> Generator[Need, Any, Plan]:
@@ -473,9 +534,7 @@ def plan_declared(planning: Planning) -> Generator[Need, Any, Plan]:
             standing = yield from planning.fan_out(activity, fans_out=activity.generators > 0)
             if standing is Standing.COMPLETE:
                 complete.add(activity.name)
-    error = None
-    if planning.is_idle and (failures := planning.failures()):
-        error = DecisionError(*failure_text(failures))
+    error = planning.failure() if planning.is_idle else None
     return planning.finish(len(complete) == len(order), error)
 
 

@@ -17,6 +17,8 @@ from garcon.instance import ActivityInstance
 from garcon.manifest import Item, Manifest, collect, distinct
 from garcon.outcome import DETAILS_MAX, cut
 from garcon.plan import Prepared
+from garcon.runner import NoRunnerRequirementsFound
+from garcon.task import is_task_list
 
 if TYPE_CHECKING:
     from garcon.activity import Activity
@@ -102,6 +104,25 @@ def prepare(
             f"the input of {cut(manifest.describe(index), 120)} cannot be made: "
             f"{error_line(error)}",
             details,
+        ) from None
+
+
+def required_keys(activity: Activity, context: Mapping[str, Any]) -> frozenset[str] | None:
+    """Return the keys of the context that the activity's tasks read; None where that is unknown.
+
+    It is known where every task is filled, and none is a list that depends on the context.
+    """
+    runner = activity.runner
+    if runner is None or any(is_task_list(one) for one in getattr(runner, "tasks", ())):
+        return None
+    try:
+        return frozenset(runner.requirements(context))
+    except NoRunnerRequirementsFound:
+        return None
+    except USER_ERRORS as error:
+        raise DecisionError(
+            f"the requirements of {activity.name!r} raised {error_line(error)}",
+            error_details(error),
         ) from None
 
 

@@ -58,7 +58,8 @@ def judge(fan_out: FanOut, activity: ActivityDescription, now_s: float) -> Judge
 def is_final(instance: Instance, activity: ActivityDescription) -> bool:
     """Whether the instance has used up what its kind of ending draws on."""
     return (
-        instance.phase is Phase.CANCELED
+        instance.final
+        or instance.phase is Phase.CANCELED
         or instance.failures > activity.retry
         or instance.losses > activity.lost_retry
         or is_hopeless(instance.failure, activity.no_retry)

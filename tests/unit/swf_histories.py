@@ -62,6 +62,10 @@ class Swf:
     refuse: tuple[str, int] = ("", 0)
     execution_context: str | None = None
     responses: list[list[dict[str, Any]]] = field(default_factory=list)
+    workflow_id: str = "workflow"
+    run_id: str = "run"
+    parent: dict[str, str] | None = None
+    outbox: list[tuple[str, dict[str, Any], int]] = field(default_factory=list)
     _pending: int = 0
     _started: int = 0
     _previous_started: int = 0
@@ -76,6 +80,8 @@ class Swf:
             "taskStartToCloseTimeout": str(self.decision_timeout_s),
             "executionStartToCloseTimeout": "2592000",
         }
+        if self.parent is not None:
+            attributes["parentWorkflowExecution"] = self.parent
         if self.task_priority is not None:
             attributes["taskPriority"] = self.task_priority
         self.add("WorkflowExecutionStarted", attributes, wakes=True)
@@ -123,8 +129,8 @@ class Swf:
         first = 1 if whole or not self._previous_started else self._previous_started
         return DecisionTask(
             domain="domain",
-            workflow_id="workflow",
-            run_id="run",
+            workflow_id=self.workflow_id,
+            run_id=self.run_id,
             workflow_type=self.flow,
             version="1.0",
             started_event_id=self._started,
@@ -250,6 +256,36 @@ class Swf:
     def _do_cancel_workflow_execution(self, found: dict[str, Any], completed: int) -> None:
         self._close("CancelWorkflowExecution", found, completed)
 
+    # What goes to other executions waits in the outbox for the world to deliver it.
+
+    def _do_start_child_workflow_execution(self, found: dict[str, Any], completed: int) -> None:
+        assert len(found["input"]) <= 32_768
+        assert len(found["control"]) <= 32_768
+        assert len(found["tagList"]) <= 5
+        cause, left = self.refuse
+        found["decisionTaskCompletedEventId"] = completed
+        if left:
+            self.refuse = (cause, left - 1)
+            failed = {name: found[name] for name in ("workflowType", "workflowId", "control")}
+            failed |= {"cause": cause, "initiatedEventId": 0}
+            failed["decisionTaskCompletedEventId"] = completed
+            self.add("StartChildWorkflowExecutionFailed", failed, wakes=True)
+            return
+        event_id = self.add("StartChildWorkflowExecutionInitiated", found)
+        self.outbox.append(("start", found, event_id))
+
+    def _do_signal_external_workflow_execution(self, found: dict[str, Any], completed: int) -> None:
+        found["decisionTaskCompletedEventId"] = completed
+        event_id = self.add("SignalExternalWorkflowExecutionInitiated", found)
+        self.outbox.append(("signal", found, event_id))
+
+    def _do_request_cancel_external_workflow_execution(
+        self, found: dict[str, Any], completed: int
+    ) -> None:
+        found["decisionTaskCompletedEventId"] = completed
+        event_id = self.add("RequestCancelExternalWorkflowExecutionInitiated", found)
+        self.outbox.append(("cancel", found, event_id))
+
     # Workers.
 
     def start(self, count: int = 1) -> list[Task]:
@@ -305,6 +341,11 @@ class Swf:
         """Send the execution a signal."""
         attributes = {"signalName": name} | ({} if text is None else {"input": text})
         self.add("WorkflowExecutionSignaled", attributes, wakes=True)
+
+    def terminate(self) -> None:
+        """End the execution as an operator does."""
+        self.add("WorkflowExecutionTerminated", {"cause": "OPERATOR_INITIATED"})
+        self.status = "WorkflowExecutionTerminated"
 
     def request_cancel(self) -> None:
         """Ask the execution to cancel."""
@@ -362,3 +403,151 @@ def _work(swf: Swf, work: Outcome, workers: int) -> bool:
         swf.now_s += 0.01
         work(swf, task)
     return len(swf.events) > before
+
+
+CHILD_ENDS = {
+    "WorkflowExecutionCompleted": ("ChildWorkflowExecutionCompleted", "result"),
+    "WorkflowExecutionFailed": ("ChildWorkflowExecutionFailed", "reason"),
+    "WorkflowExecutionCanceled": ("ChildWorkflowExecutionCanceled", "details"),
+    "WorkflowExecutionTerminated": ("ChildWorkflowExecutionTerminated", "details"),
+}
+
+
+@dataclass
+class World:
+    """An execution and its children, with the messages between them.
+
+    Attributes:
+        root: the execution that the user started.
+        runs: all of them, by workflow id.
+        starts: the workflow ids of children, in the order in which they started.
+    """
+
+    root: Swf
+    runs: dict[str, Swf] = field(default_factory=dict)
+    starts: list[str] = field(default_factory=list)
+    _told: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.runs[self.root.workflow_id] = self.root
+
+    @property
+    def open_runs(self) -> list[Swf]:
+        """The executions that have not closed."""
+        return [one for one in self.runs.values() if one.status is None]
+
+    def deliver(self) -> bool:
+        """Deliver what runs have for each other; return whether there was anything."""
+        moved = False
+        for run in list(self.runs.values()):
+            letters, run.outbox = run.outbox, []
+            for kind, found, event_id in letters:
+                getattr(self, f"_{kind}")(run, found, event_id)
+                moved = True
+            if run.status is not None and run.parent and run.workflow_id not in self._told:
+                self._told.add(run.workflow_id)
+                self._end(run)
+                moved = True
+        return moved
+
+    def _start(self, sender: Swf, found: dict[str, Any], event_id: int) -> None:
+        child = Swf(
+            input=found["input"],
+            flow=found["workflowType"]["name"],
+            now_s=sender.now_s,
+            task_priority=found.get("taskPriority"),
+            workflow_id=found["workflowId"],
+            run_id=f"run of {found['workflowId']}",
+            parent={"workflowId": sender.workflow_id, "runId": sender.run_id},
+        )
+        assert child.workflow_id not in self.runs
+        self.runs[child.workflow_id] = child
+        self.starts.append(child.workflow_id)
+        if sender.status is None:
+            sender.add("ChildWorkflowExecutionStarted", self._about(child, event_id), wakes=True)
+
+    def _about(self, child: Swf, event_id: int) -> dict[str, Any]:
+        return {
+            "workflowExecution": {"workflowId": child.workflow_id, "runId": child.run_id},
+            "workflowType": {"name": child.flow, "version": "1.0"},
+            "initiatedEventId": event_id,
+        }
+
+    def _signal(self, sender: Swf, found: dict[str, Any], event_id: int) -> None:
+        target = self.runs[found["workflowId"]]
+        if target.status is not None:
+            return
+        source = {"workflowId": sender.workflow_id, "runId": sender.run_id}
+        signaled = {"signalName": found["signalName"], "externalWorkflowExecution": source}
+        target.add("WorkflowExecutionSignaled", signaled, wakes=True)
+        if sender.status is None:
+            about = {"workflowExecution": {"workflowId": target.workflow_id, "runId": ""}}
+            sender.add(
+                "ExternalWorkflowExecutionSignaled",
+                {**about, "initiatedEventId": event_id},
+                wakes=True,
+            )
+
+    def _cancel(self, sender: Swf, found: dict[str, Any], event_id: int) -> None:
+        assert sender.status is None or event_id
+        target = self.runs[found["workflowId"]]
+        if target.status is None:
+            target.request_cancel()
+
+    def _end(self, child: Swf) -> None:
+        parent = self.runs[child.parent["workflowId"]] if child.parent else None
+        if parent is None or parent.status is not None:
+            return
+        kind, member = CHILD_ENDS[str(child.status)]
+        closing = child.kinds(str(child.status))[0]
+        extra = {member: closing[member]} if member in closing else {}
+        parent.add(kind, self._about(child, 0) | extra, wakes=True)
+
+    def fetch_run(self, workflow_id: str, run_id: str) -> Iterator[Sequence[dict[str, Any]]]:
+        """Yield a run's history in pages, newest first."""
+        assert self.runs[workflow_id].run_id == run_id
+        return self.runs[workflow_id].older()
+
+
+def play_world(
+    world: World,
+    decider: Callable[[], Any] | Any,
+    work: Outcome = Swf.complete,
+    workers: int = 100,
+    steps: int = 20_000,
+) -> None:
+    """Play until the root closes or nothing moves any more; `workers` serve each run.
+
+    Args:
+        world: the executions.
+        decider: a FlowDecider, or a function that gives one for each decision (a cold one).
+        work: what a worker does with a started task.
+        workers: how many tasks of each run go on at once.
+        steps: more than these mean that it would never end.
+    """
+    for _ in range(steps):
+        if world.root.status is not None:
+            return
+        moved = world.deliver()
+        for run in world.open_runs:
+            if run.has_decision_task:
+                one = decider() if callable(decider) else decider
+                answer = one.decide(run.poll(), run.older, None, world.fetch_run)
+                run.respond(answer.decisions, answer.execution_context)
+                moved = True
+            elif _work(run, work, workers):
+                moved = True
+        waiting = moved or any(run.has_decision_task for run in world.open_runs)
+        if not waiting and not _next_timer(world):
+            return
+    raise AssertionError(f"no end after {steps} steps, {len(world.root.events)} events of the root")
+
+
+def _next_timer(world: World) -> bool:
+    waiting = [one for one in world.open_runs if one.timers]
+    if not waiting:
+        return False
+    seconds = min(min(one.timers.values())[0] - one.now_s for one in waiting)
+    for run in world.open_runs:
+        run.advance(max(0.0, seconds))
+    return True

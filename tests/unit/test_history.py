@@ -104,7 +104,7 @@ def test_counts_are_those_of_a_recount(data):
         }
         assert ended == set(fan_out.ended)
         assert fan_out.unscheduled == fan_out.manifest.count - len(fan_out.instances)
-        assert fan_out.attempts == sum(one.attempts for one in fan_out.instances.values())
+        assert fan_out.retries == sum(one.attempts - 1 for one in fan_out.instances.values())
 
 
 def test_a_gap_is_refused():

@@ -181,3 +181,32 @@ def test_later_format_is_refused_by_number():
 
     with pytest.raises(ManifestError, match="format 2"):
         Parts().add(part.replace('"v":1', '"v":2'))
+
+
+@given(
+    st.lists(st.integers(1, 6), min_size=1, max_size=3),
+    st.lists(st.tuples(st.integers(0, 216), st.integers(1, 60)), min_size=1, max_size=4),
+)
+def test_a_slice_has_the_same_instances_with_no_more_lists_than_it_needs(lengths, wanted):
+    """Contexts, ids and indexes of the whole come back, whatever is cut out."""
+    lists = [[{f"k{place}": n} for n in range(length)] for place, length in enumerate(lengths)]
+    whole = manifest(*lists)
+    chosen = sorted(
+        {n for begin, size in wanted for n in range(begin, begin + size) if n < whole.count} or {0}
+    )
+    ranges = []
+    for index in chosen:
+        if ranges and ranges[-1][1] == index:
+            ranges[-1] = (ranges[-1][0], index + 1)
+        else:
+            ranges.append((index, index + 1))
+
+    part = whole.part(tuple(ranges))
+
+    assert len(chosen) == part.count
+    assert chosen == [part.index_in_whole(index) for index in range(part.count)]
+    assert [whole.activity_id(index) for index in chosen] == [
+        part.activity_id(index) for index in range(part.count)
+    ]
+    first = {whole.local_context(index)["k0"] for index in chosen}
+    assert max(first) - min(first) + 1 == len(part.lists[0])

@@ -1,0 +1,229 @@
+"""How a fan-out is spread over shards, and what a shard does with its slice.
+
+The planner's part for `garcon.shards`; pure like the rest of it. Law: a parent keeps only a few
+shards with unscheduled work, so that a large run does not bury the others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from garcon import batch as make
+from garcon.batch import Decision
+from garcon.description import ActivityDescription, FlowDescription
+from garcon.errors import DecisionError
+from garcon.fanout import FanOut, Phase
+from garcon.history import RunState
+from garcon.manifest import Manifest, Ranges
+from garcon.plan import Need, NeedShard, Plan, ShardNeeds, Standing
+from garcon.shards import (
+    FILLING_MAX,
+    INPUT_MAX,
+    LIST_SUFFIX,
+    OPEN_MAX,
+    TYPE_SUFFIX,
+    FailedEntry,
+    ShardOrder,
+    ShardResult,
+    child_id,
+    first_of,
+    minus,
+    ranges_of,
+    size_of,
+)
+from garcon.verdict import Failed, failures_allowed
+
+if TYPE_CHECKING:
+    from garcon.planner import Planning
+
+#: Instances of a shard where the flow no longer says.
+SHARD_SIZE = 1_000
+
+#: Characters of a tag, and tags of an execution (SWF).
+TAG_MAX = 256
+TAGS_MAX = 5
+
+
+def plan_slices(
+    planning: Planning, activity: ActivityDescription, fan_out: FanOut
+) -> Generator[Need, ShardNeeds, None]:
+    """Start shards for what is unscheduled, as many as may be filling at once."""
+    free = _free_shards(activity, fan_out)
+    number = max((one.number for one in fan_out.slices.values()), default=0) + 1
+    rest = fan_out.unassigned()
+    needs: ShardNeeds | None = None
+    while free > 0 and rest:
+        ranges, given = rest[0]
+        if needs is None:
+            needs = yield NeedShard(activity, planning.context_of(fan_out.manifest))
+        order = _order(planning, activity, fan_out, ranges, (number, given + 1), needs)
+        if not planning.start_shard(_start(planning, fan_out.manifest, order[0], order[1])):
+            return
+        left = minus(ranges, order[1])
+        rest = [(left, given), *rest[1:]] if left else rest[1:]
+        number += 1
+        free -= 1
+
+
+def _free_shards(activity: ActivityDescription, fan_out: FanOut) -> int:
+    open_slices = fan_out.open_slices
+    filling = sum(not one.is_scheduled for one in open_slices)
+    shares = _shares(activity)
+    # With a bound that is shared out, a shard holds its share until it has closed.
+    bound = OPEN_MAX if shares is None else shares
+    return min(FILLING_MAX - filling, bound - len(open_slices))
+
+
+def _shares(activity: ActivityDescription) -> int | None:
+    """Return among how many shards the activity's own bounds are divided, None without any."""
+    if activity.max_open is None and activity.rate_per_s is None:
+        return None
+    return max(1, min(FILLING_MAX, activity.max_open or FILLING_MAX))
+
+
+def _order(
+    planning: Planning,
+    activity: ActivityDescription,
+    fan_out: FanOut,
+    ranges: Ranges,
+    numbers: tuple[int, int],
+    needs: ShardNeeds,
+) -> tuple[ShardOrder, Ranges]:
+    """Return the order for the first of `ranges`, as many as its input can hold."""
+    manifest = fan_out.manifest
+    shares = _shares(activity) or 1
+    context = {
+        key: value
+        for key, value in planning.context_of(manifest).items()
+        if needs.context is None or key in needs.context
+    }
+    size = min(activity.shard_size or SHARD_SIZE, size_of(ranges))
+    while True:
+        taken = first_of(ranges, size)
+        order = ShardOrder(
+            manifest=replace(manifest.part(taken), input={}),
+            number=numbers[0],
+            attempt=numbers[1],
+            root={
+                "domain": planning.state.domain,
+                "workflow_id": planning.state.workflow_id,
+                "run_id": planning.state.run_id,
+            },
+            context=context,
+            carry=needs.carry,
+            max_open=activity.max_open and max(1, activity.max_open // shares),
+            rate_per_s=activity.rate_per_s and activity.rate_per_s / shares,
+            max_failures=failures_allowed(activity, manifest.count),
+        )
+        length = len(order.encode())
+        if length <= INPUT_MAX:
+            return order, taken
+        if size == 1:
+            raise DecisionError(
+                f"a shard of {manifest.activity!r} needs {length:,} characters of input even for "
+                f"one instance, {INPUT_MAX:,} are possible; use task.decorate with fill so that "
+                "only what the tasks read is sent"
+            )
+        size //= 2
+
+
+def _start(planning: Planning, manifest: Manifest, order: ShardOrder, taken: Ranges) -> Decision:
+    state, flow = planning.state, planning.flow
+    control = {"garcon": 1, "of": manifest.activity, "id": manifest.schedule_id}
+    place = {"shard": order.number, "attempt": order.attempt, "ranges": taken}
+    decision_s = state.start.decision_timeout_s or flow.decision_timeout_s
+    execution_s = state.start.execution_timeout_s or flow.execution_timeout_s
+    return make.start_child(
+        workflowType={"name": flow.name + TYPE_SUFFIX, "version": flow.version},
+        workflowId=child_id(state.workflow_id, state.run_id, manifest, order.number, order.attempt),
+        control=json.dumps({**control, **place}, separators=(",", ":")),
+        input=order.encode(),
+        taskList={"name": flow.name + LIST_SUFFIX},
+        taskPriority=state.start.task_priority,
+        taskStartToCloseTimeout=str(decision_s),
+        executionStartToCloseTimeout=str(execution_s),
+        childPolicy="TERMINATE",
+        tagList=_tags(state),
+    )
+
+
+def _tags(state: RunState) -> list[str]:
+    kept = [tag for tag in state.start.tags if tag.startswith(("start=", "end="))]
+    return ["garcon", f"root={state.run_id}"[:TAG_MAX], *kept][:TAGS_MAX]
+
+
+def shard_flow(flow: FlowDescription, order: ShardOrder) -> FlowDescription:
+    """Return the flow as a shard sees it: its one activity, with its share of the bounds."""
+    activity = flow.activity(order.manifest.activity)
+    if activity is None:
+        return flow
+    own = replace(
+        activity,
+        requires=(),
+        max_open=order.max_open,
+        rate_per_s=order.rate_per_s,
+        fail_fast=False,
+        max_failures=order.max_failures,
+        shard_size=None,
+    )
+    return replace(flow, activities=(own,))
+
+
+def plan_shard(planning: Planning) -> Generator[Need, Any, Plan]:
+    """Plan a shard: its slice, then its result.
+
+    Raises:
+        DecisionError: it cannot go on.
+    """
+    early = planning.begin()
+    if early is not None:
+        return early
+    (((name, schedule_id), fan_out),) = planning.state.fan_outs.items()
+    activity = planning.flow.activity(name)
+    if activity is None:
+        # Lost and complete at once: nothing is left to run, so the code is not needed.
+        return planning.close_shard()
+    standing = yield from planning.fan_out(activity, schedule_id)
+    drained = planning.is_draining and not planning.state.open
+    if standing is not Standing.OPEN or drained:
+        return planning.close_shard()
+    if not fan_out.unscheduled and not planning.state.told_parent:
+        planning.signal_parent()
+    return planning.finish(complete=False)
+
+
+def result_of(state: RunState, failures: Sequence[Failed]) -> ShardResult:
+    """Return what a shard gives back as things stand."""
+    (fan_out,) = state.fan_outs.values()
+    manifest = fan_out.manifest
+    failed: list[FailedEntry] = []
+    for one in failures:
+        for instance in one.instances:
+            if instance.phase is not Phase.CANCELED or not instance.cancel_requested:
+                reason = instance.failure.reason if instance.failure else "canceled"
+                place = manifest.index_in_whole(instance.index)
+                failed.append((place, instance.attempts, reason))
+    over = {index for index, _, _ in failed}
+    left = [
+        place
+        for index in range(manifest.count)
+        if (place := manifest.index_in_whole(index)) not in over
+        and (index not in fan_out.instances or not _is_done(fan_out, index))
+    ]
+    results = _results(state)
+    return ShardResult(fan_out.done, fan_out.retries, tuple(failed), ranges_of(left), results)
+
+
+def _is_done(fan_out: FanOut, index: int) -> bool:
+    return fan_out.instances[index].phase is Phase.COMPLETED
+
+
+def _results(state: RunState) -> Mapping[str, Any]:
+    merged: dict[str, Any] = {}
+    for _, text in state.results:
+        merged.update(json.loads(text))
+    carry = state.order.carry if state.order else None
+    return merged if carry is None else {key: merged[key] for key in carry if key in merged}
