@@ -175,3 +175,46 @@ def resume(context: click.Context, /, **told: Any) -> int:
     from garcon.backfill.running import run_backfill
 
     return run_backfill({**told, "flow": context.obj, "resume_only": True}, sys.stdout, sys.stderr)
+
+
+@backfill.command(context_settings=CONTEXT)
+@_range_options
+@click.option("--watch", is_flag=True, help="Go on until nothing of it is open.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each range.")
+@_place_options
+@click.pass_context
+def status(context: click.Context, /, **told: Any) -> int:
+    """Show how the days stand; without days, what is open, else what closed last.
+
+    Exit code 0: completed; 1: something closed otherwise or was never started; 6: still open.
+    """
+    from garcon.backfill.status import run_status
+
+    return run_status({**told, "flow": context.obj}, sys.stdout, sys.stderr)
+
+
+@backfill.command("list", context_settings=CONTEXT)
+@_range_options
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, metavar="N",
+              help="How many at most, the newest first.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each execution.")
+@_place_options
+@click.pass_context
+def list_(context: click.Context, /, **told: Any) -> int:
+    """List the executions that the engine knows of the flow, or of these days."""
+    from garcon.backfill.status import run_list
+
+    return run_list({**told, "flow": context.obj}, sys.stdout, sys.stderr)
+
+
+@backfill.command(context_settings=CONTEXT)
+@_range_options
+@click.option("--all", "every", is_flag=True, help="Every open execution of the flow.")
+@click.option("--terminate", is_flag=True, help="End it at once, whatever runs.")
+@_place_options
+@click.pass_context
+def cancel(context: click.Context, /, **told: Any) -> int:
+    """Ask the open executions of the days to stop; what they completed stays and can be resumed."""
+    from garcon.backfill.status import run_cancel
+
+    return run_cancel({**told, "flow": context.obj}, sys.stdout, sys.stderr)

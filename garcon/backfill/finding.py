@@ -7,14 +7,14 @@ seconds late, so what is started is started by its id, which the engine itself k
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from garcon.backfill.ranges import Range, Seen, days_in_tags, own_runs
+from garcon.backfill.ranges import Range, Seen, days_in_tags
 from garcon.canonical import canonical_json
 from garcon.description import FlowDescription
 from garcon.errors import ServiceError
@@ -135,8 +135,3 @@ def read_input(text: str | None) -> dict[str, Any]:
 def is_unknown_domain(error: ServiceError) -> bool:
     """Whether the engine does not know the domain yet: nothing ever ran there."""
     return error.is_unknown_resource and "domain" in error.message.lower()
-
-
-def newest_runs(ranges: Sequence[Range], seen: Sequence[Seen]) -> list[Seen | None]:
-    """Return the newest execution of each range, None where there is none."""
-    return [next(iter(own_runs(one, seen)), None) for one in ranges]
