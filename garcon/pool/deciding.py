@@ -86,6 +86,8 @@ class Deciding:
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
         self._last_number = 0
+        #: Decision tasks answered so far.
+        self.decided = 0
 
     # -- deciders -----------------------------------------------------------------------------
 
@@ -111,6 +113,11 @@ class Deciding:
         """Whether the decider in this slot has a task."""
         decider = self._deciders.get(slot)
         return decider is not None and decider.task is not None
+
+    def task_of(self, slot: int) -> DecisionTask | None:
+        """Return what the decider in this slot has."""
+        decider = self._deciders.get(slot)
+        return decider.task if decider is not None else None
 
     async def on_frame(self, child: Child, frame: Frame) -> None:
         """Pass on what a decider says about the task it has."""
@@ -316,3 +323,4 @@ class Deciding:
     async def _send_answer(self, task: DecisionTask, body: bytes) -> None:
         deadline_s = task.taken_at_s + self._flow.decision_timeout_s
         await self._plane.answer("RespondDecisionTaskCompleted", body, deadline_s=deadline_s)
+        self.decided += 1

@@ -219,6 +219,21 @@ class Dispatcher:
         return bool(self._in_hand)
 
     @property
+    def in_hand(self) -> int:
+        """Tasks that came and that no worker has begun."""
+        return len(self._in_hand)
+
+    @property
+    def polls_waiting(self) -> int:
+        """Polls under way."""
+        return self._levels.waiting
+
+    def tasks_of(self, slot: int) -> list[ActivityTask]:
+        """Return what the worker in this slot has."""
+        worker = self._workers.get(slot)
+        return [worker.task] if worker is not None and worker.task is not None else []
+
+    @property
     def task_lists(self) -> list[str]:
         """Lists that this pool serves."""
         return self._levels.names

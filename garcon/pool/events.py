@@ -42,6 +42,8 @@ EVENTS: Mapping[str, Event] = {
         "`text` is a line for people, in a log of JSON lines: a note of the pool, or what a task "
         "or Python itself wrote to stderr.",
     ),
+    "status.unserved": Event("WARNING", "`garcon status` cannot see this pool; `why` tells."),
+    "status.failed": Event("ERROR", "A mistake of garcon's own while it told its status."),
     # Its processes.
     "slot.left": Event("DEBUG", "A child has gone as it was asked to."),
     "slot.died": Event(

@@ -11,12 +11,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from garcon import client
 from garcon.description import FlowDescription
 from garcon.log import log_event
 from garcon.pool.autosize import AutoSize
+from garcon.pool.choice import choose_activities
 from garcon.pool.config import PoolConfig
 from garcon.pool.dataplane import DataPlane
 from garcon.pool.deciding import Deciding
@@ -38,6 +40,17 @@ WORKERS_MAX = 64
 
 #: AWS does not know ReleasePolls: its polls are waited for, they last 60 s.
 POLLS_END_S = 65.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a service that has begun works with, for those who look at it."""
+
+    engine: client.Engine
+    flow: FlowDescription
+    plane: DataPlane
+    dispatcher: Dispatcher
+    deciding: Deciding
 
 
 class Service:
@@ -65,11 +78,15 @@ class Service:
         self._display = display
         self._on_overdue = on_overdue
         # One thread for what cannot be awaited: boto3's control calls and starting an engine.
-        self._helper = ThreadPoolExecutor(1, thread_name_prefix="garcon-control")
+        self.helper = self._helper = ThreadPoolExecutor(1, thread_name_prefix="garcon-control")
         self._jobs = Jobs()
         self._mission = mission
         #: Whether a run of the mission has probably closed; only the mission's look can tell.
         self.is_closing = False
+        #: Whether the engine could not be reached when it was last called.
+        self.is_line_lost = False
+        #: What it works with, None before it has begun.
+        self.work: Work | None = None
         self._desk: Desk | None = None
         self._plane: DataPlane | None = None
         self._journal: Journal | None = None
@@ -97,8 +114,10 @@ class Service:
         """Connect, register the flow's types, answer for dead pools, and take work.
 
         Raises:
+            UsageError: the command names activities that the flow does not have.
             EngineError: the engine is unreachable or refuses.
         """
+        choose_activities(flow, self._config.activities)
         if engine is None:
             engine = self._resolve(flow)
         self._display.note(engine.describe(flow.domain))
@@ -139,6 +158,7 @@ class Service:
             self._display,
             self._dispatcher.count_workers,
         )
+        self.work = Work(engine, flow, self._plane, self._dispatcher, self._deciding)
         for child in self._waiting.values():
             self._employ(child)
         self._waiting.clear()
@@ -279,5 +299,6 @@ class Service:
             self._mission.hurry(run_id)
 
     def _on_connection(self, lost: bool, text: str) -> None:
+        self.is_line_lost = lost
         level = logging.WARNING if lost else logging.INFO
         log_event(logger, level, "engine.lost" if lost else "engine.back", text=text)

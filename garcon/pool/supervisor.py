@@ -45,6 +45,7 @@ from garcon.pool.frames import FrameError
 from garcon.pool.jobs import Jobs
 from garcon.pool.mission import Mission
 from garcon.pool.nursery import Child, ChildExited, ForkError, Notice, Nursery, ZygoteExited
+from garcon.pool.observatory import Observatory
 from garcon.pool.resources import Machine
 from garcon.pool.service import Service
 from garcon.pool.slots import ChildKind, Pool, Rules, State
@@ -107,6 +108,8 @@ class Supervisor:
         """
         loop = asyncio.get_running_loop()
         self._described = loop.create_future()
+        observatory = Observatory(self._config, self._service, lambda: self._pool)
+        await observatory.open()
         loop.set_exception_handler(self._on_accident)
         self._install_signals()
         serving = self._jobs.spawn(self._serve())
@@ -117,6 +120,7 @@ class Supervisor:
             await self._leave(serving)
         finally:
             serving.cancel()
+            await observatory.close()
             await self._close()
             self._ignore_signals()
         return self._verdict()

@@ -23,7 +23,6 @@ class Tally:
         canceled: tasks answered as canceled.
         lost: tasks whose worker died.
         handed_back: tasks given back unrun.
-        decisions: decision tasks answered.
     """
 
     completed: int = 0
@@ -31,7 +30,6 @@ class Tally:
     canceled: int = 0
     lost: int = 0
     handed_back: int = 0
-    decisions: int = 0
 
     def counts(self) -> dict[str, int]:
         """Return the numbers by their names."""
