@@ -15,8 +15,10 @@ from dataclasses import dataclass
 
 import psutil
 
-#: Between two looks, seconds.
+#: Between two looks, seconds; the first few, while children come up, are nearer to each other.
 EVERY_S = 5.0
+FIRST_EVERY_S = 1.0
+FIRST_LOOKS = 5
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,14 @@ class Vitals:
         self._seen_s = 0.0
         self.on_look: list[Callable[[Mapping[int, Vital], float], None]] = []
 
-    async def run(self, every_s: float = EVERY_S) -> None:
-        """Look every so many seconds, until cancelled."""
+    async def run(self) -> None:
+        """Look every few seconds, until cancelled."""
+        for _ in range(FIRST_LOOKS):
+            await self.look()
+            await asyncio.sleep(FIRST_EVERY_S)
         while True:
             await self.look()
-            await asyncio.sleep(every_s)
+            await asyncio.sleep(EVERY_S)
 
     async def look(self) -> None:
         """Look once, and tell those who listen, with the loop's time."""
