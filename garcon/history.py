@@ -34,8 +34,8 @@ AGAIN_TIMER = "garcon.again"
 #: Causes of a refused schedule that pass with time; SWF Developer Guide, "Amazon SWF quotas".
 PASSING_CAUSES = frozenset({"OPEN_ACTIVITIES_LIMIT_EXCEEDED", "ACTIVITY_CREATION_RATE_EXCEEDED"})
 
-#: Decisions over which a run's own rate is measured.
-RATE_DECISIONS = 8
+#: Decisions of which is kept when they began, to measure the run's own rate.
+PACES_KEPT = 64
 
 #: Moments of scheduling that are kept for an activity's rate.
 MOMENTS_KEPT = 64
@@ -75,11 +75,15 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Pace:
-    """What had happened when a decision began; two of them tell a rate."""
+    """What had happened when a decision began; two of them tell a rate.
 
-    at_s: float
+    Attributes:
+        busy_s: seconds during which tasks waited for a worker, so that no worker was idle.
+        closes: attempts that had ended.
+    """
+
+    busy_s: float
     closes: int
-    starts: int
 
 
 @dataclass
@@ -117,7 +121,7 @@ class RunState:
         open: activities with a task at SWF.
         started: those of them that a worker has taken.
         closes: attempts that ended, ever.
-        starts: attempts that a worker took, ever.
+        busy_s: seconds during which tasks waited, so that all workers were busy.
         closes_decided: attempts that had ended when the last answered decision began.
         paces: the last decisions' beginnings.
         deaths: decisions in a row that ended without an answer of their decider.
@@ -150,9 +154,9 @@ class RunState:
     open: int = 0
     started: int = 0
     closes: int = 0
-    starts: int = 0
+    busy_s: float = 0.0
     closes_decided: int = 0
-    paces: deque[Pace] = field(default_factory=lambda: deque(maxlen=RATE_DECISIONS))
+    paces: deque[Pace] = field(default_factory=lambda: deque(maxlen=PACES_KEPT))
     deaths: int = 0
     cancel_requested_s: float | None = None
     refusals: int = 0
@@ -170,6 +174,7 @@ class RunState:
     _by_event: dict[int, str] = field(default_factory=dict)
     _begun: dict[int, int] = field(default_factory=dict)
     _deaths_before: int = 0
+    _at_s: float = 0.0
     _refused_by: int = 0
     _contexts: dict[int, dict[str, Any]] = field(default_factory=dict, compare=False, repr=False)
 
@@ -194,10 +199,14 @@ class RunState:
     def take(self, event: Mapping[str, Any]) -> None:
         """Take one event, whatever came before it (a list without the decisions' events)."""
         self.last_event_id = event["eventId"]
+        at_s = epoch_s(event["eventTimestamp"])
+        if self.open > self.started:
+            self.busy_s += max(0.0, at_s - self._at_s)
+        self._at_s = at_s
         known = _HANDLERS.get(event["eventType"])
         if known is not None:
             handler, member = known
-            handler(self, event["eventId"], epoch_s(event["eventTimestamp"]), event.get(member, {}))
+            handler(self, event["eventId"], at_s, event.get(member, {}))
 
     def input(self) -> dict[str, Any]:
         """Return the input of the execution.
@@ -268,7 +277,7 @@ class RunState:
     def _on_decision_started(self, event_id: int, at_s: float, _: Attributes) -> None:
         self.now_s = at_s
         self._begun = {event_id: self.closes}
-        self.paces.append(Pace(at_s, self.closes, self.starts))
+        self.paces.append(Pace(self.busy_s, self.closes))
 
     def _on_decision_completed(self, _: int, __: float, found: Attributes) -> None:
         self.closes_decided = self._begun.get(found["startedEventId"], self.closes_decided)
@@ -330,7 +339,6 @@ class RunState:
         instance, fan_out = self.tasks[activity_id]
         instance.phase = Phase.STARTED
         self.started += 1
-        self.starts += 1
         if fan_out is not None:
             fan_out.start()
 

@@ -23,6 +23,7 @@ WINDOW_FACTOR = 3
 
 HOLD_MAX_S = 5.0
 HOLD_COMPLETIONS = 60  # completions that one decision should answer
+SAMPLE_MIN = 32  # completions from which a rate is taken
 HOLD_OPEN_MIN = 100  # runs with fewer open activities are never held
 
 #: Share of a decision's timeout that holding may use.
@@ -88,13 +89,26 @@ def hold_s(state: RunState, scheduled: int, decision_timeout_s: int) -> float:
         scheduled: activities that the answer schedules.
         decision_timeout_s: what SWF gives a decision.
     """
-    waiting = state.open - state.started
-    if state.open + scheduled < HOLD_OPEN_MIN or len(state.paces) < 2:
+    rate = closes_per_s(state)
+    if state.open + scheduled < HOLD_OPEN_MIN or rate is None:
         return 0.0
-    first, last = state.paces[0], state.paces[-1]
-    passed_s = last.at_s - first.at_s
-    if passed_s <= 0 or last.closes == first.closes or last.starts == first.starts:
-        return 0.0
-    company_s = HOLD_COMPLETIONS * passed_s / (last.closes - first.closes)
-    stock_s = (waiting - state.started) * passed_s / (last.starts - first.starts)
-    return max(0.0, min(HOLD_MAX_S, HOLD_SHARE * decision_timeout_s, company_s, stock_s))
+    # In the long run tasks start as fast as they end.
+    stock_s = (state.open - 2 * state.started) / rate
+    return max(
+        0.0, min(HOLD_MAX_S, HOLD_SHARE * decision_timeout_s, HOLD_COMPLETIONS / rate, stock_s)
+    )
+
+
+def closes_per_s(state: RunState) -> float | None:
+    """Return how many attempts end a second while all workers are busy; None if unknown.
+
+    Time in which nothing waited does not count: workers that were kept waiting by an answer that
+    was held too long would look slow, and the next answer would be held even longer.
+    """
+    sample = max(SAMPLE_MIN, 2 * state.started)
+    last = state.paces[-1] if state.paces else None
+    for pace in reversed(state.paces):
+        if last is not None and last.closes - pace.closes >= sample:
+            passed_s = last.busy_s - pace.busy_s
+            return (last.closes - pace.closes) / passed_s if passed_s > 0 else None
+    return None
