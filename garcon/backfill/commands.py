@@ -149,6 +149,22 @@ _pool_options = _all_of(
 @backfill.command(context_settings=CONTEXT)
 @_range_options
 @_standing_options
+@click.option("--json", "as_json", is_flag=True, help="The whole plan as one JSON object.")
+@_place_options
+@click.pass_context
+def plan(context: click.Context, /, **told: Any) -> int:
+    """Show what `run` with the same words would do now, without doing it.
+
+    Exit code 0: it could be done; 1: a generator raises; 5: --overlap fail says no.
+    """
+    from garcon.backfill.plan import run_plan
+
+    return run_plan({**told, "flow": context.obj}, sys.stdout, sys.stderr)
+
+
+@backfill.command(context_settings=CONTEXT)
+@_range_options
+@_standing_options
 @_pool_options
 @_place_options
 @click.pass_context

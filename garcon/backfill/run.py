@@ -7,21 +7,19 @@ what it says of a range comes from the engine, and its exit code is that of the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from garcon.backfill.cells import failed_of
 from garcon.backfill.finding import Finder
+from garcon.backfill.histories import read_told
 from garcon.backfill.ranges import COMPLETED, Range, Seen
 from garcon.backfill.show import FailedInstance, Outcome, Show
 from garcon.backfill.steps import Act, Step, next_step
-from garcon.backfill.words import Words
+from garcon.backfill.words import Words, told_keys
 from garcon.pool.execution import Executions, Run
 from garcon.pool.mission import Desk
 from garcon.pool.watch import Watch
-
-#: Reads what failed for good in a closed execution.
-ReadFailed = Callable[[Run], list[FailedInstance]]
 
 CLOSED_OTHERWISE = 1
 
@@ -35,7 +33,6 @@ class Backfill:
         show: Show,
         *,
         priority: int | None = None,
-        read_failed: Callable[[Desk], ReadFailed] | None = None,
     ) -> None:
         """Do what `words` say.
 
@@ -43,12 +40,10 @@ class Backfill:
             words: the command's words.
             show: shows how it goes.
             priority: SWF's task priority of what is started.
-            read_failed: makes the reader of what failed.
         """
         self._words = words
         self._show = show
         self._priority = priority
-        self._read_failed = read_failed
         self._watches: dict[str, Watch] = {}
 
     def hurry(self, run_id: str) -> None:
@@ -151,9 +146,7 @@ class Backfill:
         )
         if outcome.code == 0:
             return outcome
-        failed: list[FailedInstance] = []
-        if self._read_failed is not None:
-            failed = await desk.control(self._read_failed(desk), run)
+        failed = await desk.control(_read_failed, desk, run)
         resume = self._words.command_for("run", one, desk.engine)
         return replace(outcome, failed=failed, resume=resume)
 
@@ -162,3 +155,11 @@ def _code_of(step: Step) -> int:
     """Return what a command about this range alone would end with."""
     error = step.error
     return 0 if error is None else int(getattr(error, "exit_code", 1))
+
+
+def _read_failed(desk: Desk, run: Run) -> list[FailedInstance]:
+    told = read_told(desk.connect, desk.flow.domain, run, desk.flow)
+    return [
+        FailedInstance(grid.activity, told_keys(grid.context(index)), cell.reason)
+        for grid, index, cell in failed_of(told.grids.values())
+    ]

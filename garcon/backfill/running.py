@@ -20,6 +20,9 @@ from garcon.pool.display import Display
 from garcon.pool.mission import Desk, Mission
 from garcon.pool.registration import RETENTION_DAYS, ensure_types
 
+#: Events of the log that the summary tells better: a mail with each failed attempt is not read.
+SUMMED_UP = frozenset({"task.failed"})
+
 
 def run_backfill(told: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
     """Run what the words say; return the exit code.
@@ -35,7 +38,7 @@ def run_backfill(told: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
         show = make_show(told, results, all_else)
         return show, Backfill(words, show, priority=told["priority"])
 
-    return supervise(_pool_config(words, told), make, out, err)
+    return supervise(_pool_config(words, told), make, out, err, SUMMED_UP)
 
 
 def _pool_config(words: Words, told: Mapping[str, Any]) -> PoolConfig:

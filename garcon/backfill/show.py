@@ -16,7 +16,7 @@ from garcon.backfill.ranges import Range
 from garcon.backfill.steps import Act, Step
 from garcon.pool.display import Display
 from garcon.pool.execution import Run
-from garcon.progress import Counts, format_duration, progress_line
+from garcon.progress import Counts, format_duration
 
 #: Between two plain progress lines of an activity, seconds.
 PLAIN_EVERY_S = 30.0
@@ -84,7 +84,7 @@ class Show(Display):
             Act.RESUME: "resumed as",
             Act.JOIN: "joined",
         }.get(step.act)
-        if step.text:
+        if step.text and (told or step.act is Act.WAIT):
             self.note(step.text)
         if told and run is not None:
             self.note(f"{one}: {told} execution {run.workflow_id} (run {run.run_id})")
@@ -220,7 +220,12 @@ def _good_lines(one: Outcome) -> list[str]:
 
 
 def _count_lines(one: Outcome) -> list[str]:
-    return [f"  {progress_line(name, counts, 0.0, None)}" for name, counts in one.counts.items()]
+    lines = []
+    for name, counts in one.counts.items():
+        told = f"  {name}: {counts.done:,} of {counts.total:,} done, {counts.failed:,} failed"
+        told += f", {counts.left:,} left" if counts.left else ""
+        lines.append(told + (f", {counts.retries:,} retries" if counts.retries else ""))
+    return lines
 
 
 def _bad_lines(one: Outcome) -> list[str]:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -45,6 +45,7 @@ def supervise(
     make: Callable[[TextIO, TextIO], tuple[Display, Mission | None]],
     out: TextIO,
     err: TextIO,
+    untold: Container[str] = (),
 ) -> int:
     """Run the pool of `config` until its mission is over or it is stopped; return the exit code.
 
@@ -54,6 +55,7 @@ def supervise(
             pool runs before it leaves; None for a pool that serves.
         out: stdout.
         err: stderr.
+        untold: events of the log that the display does not show.
     Raises:
         GarconError: why it could not do what was asked, with its own exit code.
     """
@@ -62,7 +64,7 @@ def supervise(
     if config.log.json:
         all_else = cast(TextIO, JsonLines(all_else, config.log))
     display, mission = make(results, all_else)
-    shown = _show_log(config.log, display)
+    shown = _show_log(config.log, display, untold)
     written = configure(config.log) if config.log.file else None
     try:
         return asyncio.run(Supervisor(config, display, mission).run())
@@ -142,12 +144,18 @@ class _ToDisplay(logging.Handler):
         self._display.note(self.format(record))
 
 
-def _show_log(settings: LogSettings, display: Display) -> logging.Handler:
-    """Show the supervisor's log: all of it, or warnings where a file has the rest."""
+def _show_log(settings: LogSettings, display: Display, untold: Container[str]) -> logging.Handler:
+    """Show the supervisor's log but `untold`: all of it, or warnings where a file has the rest."""
     handler = _ToDisplay(display)
+    handler.addFilter(lambda record: _event_of(record) not in untold)
     handler.setFormatter(make_formatter(settings))
     handler.setLevel(logging.WARNING if settings.file else settings.level)
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(settings.level)
     return handler
+
+
+def _event_of(record: logging.LogRecord) -> str | None:
+    told = getattr(record, "garcon_event", None)
+    return told["event"] if told else None
