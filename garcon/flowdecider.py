@@ -127,13 +127,14 @@ class FlowDecider:
             state = self._kept.folded(task, pages, fetch_run)
         except TookTooLong as error:
             return _again(str(error))
-        answer = self.answer(Planning(state, self._flow_of(state), allowance))
+        answer = self.answer(Planning(state, self.flow_of(state), allowance))
         if self._kept.mismatches == wrong:
             return answer
         note = "the kept state differed from its history and was replaced: please report this"
         return replace(answer, notes=(*answer.notes, note))
 
-    def _flow_of(self, state: RunState) -> FlowDescription:
+    def flow_of(self, state: RunState) -> FlowDescription:
+        """Return the flow as this run sees it: a shard sees its one activity only."""
         return shard_flow(self.description, state.order) if state.order else self.description
 
     def answer(self, planning: Planning) -> Answer:

@@ -210,7 +210,10 @@ class Planning:
         extra: Mapping[str, Any],
         fans_out: bool,
     ) -> Generator[Need, Any, FanOut | None]:
-        if self._more:
+        if self._is_spent:
+            # Whatever an allowance cuts short is the beginning of what would be decided without.
+            self._due_s.append(self.state.now_s + ALLOWANCE_WAIT_S)
+        if self._more or self._is_spent:
             return None
         if fans_out and self.state.deaths >= DEATHS_MAX_FREEZING:
             raise DecisionError(
@@ -312,12 +315,17 @@ class Planning:
         context = self.state.context_at(manifest.context_event_id)
         return {**context, **manifest.input} if manifest.input else context
 
+    @property
+    def _is_spent(self) -> bool:
+        """Whether the pace allows no further schedule now."""
+        return self.allowance is not None and self._scheduled >= self.allowance
+
     def _may_schedule(self) -> bool:
         if self._scheduled >= self._room:
             if self._scheduled and should_look(self.state):
                 self._due_s.append(self.state.now_s + LOOK_S)
             return False
-        if self.allowance is not None and self._scheduled >= self.allowance:
+        if self._is_spent:
             self._due_s.append(self.state.now_s + ALLOWANCE_WAIT_S)
             return False
         return True

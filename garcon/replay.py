@@ -1,0 +1,210 @@
+"""What the present code would have decided, beside what was decided: for a stored history.
+
+Every answered decision of a history is planned again from the events that it had seen, with no
+limit on what may be scheduled. What was decided has to be, in order, the beginning of what is
+planned now: pace and time may have cut it short, but nothing may differ. Law: the history is the
+truth and is not changed; nothing is sent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from garcon.batch import DUE_TIMER, MORE_TIMER
+from garcon.errors import GarconError
+from garcon.flowdecider import FlowDecider
+from garcon.history import AGAIN_TIMER, RunState
+from garcon.kept import FetchRun, settle_owed
+from garcon.planner import Planning
+
+Event = Mapping[str, Any]
+
+#: Timers that pace or a limit may put behind what was decided.
+_OWN_TIMERS = (MORE_TIMER, DUE_TIMER, AGAIN_TIMER)
+
+#: For each event that tells of a decision: the decision's type, and the attributes that count.
+_TOLD: dict[str, tuple[str, tuple[str, ...]]] = {
+    "ActivityTaskScheduled": (
+        "ScheduleActivityTask",
+        (
+            *("activityType", "activityId", "taskList", "input", "control", "taskPriority"),
+            *("startToCloseTimeout", "scheduleToStartTimeout"),
+            *("scheduleToCloseTimeout", "heartbeatTimeout"),
+        ),
+    ),
+    "ScheduleActivityTaskFailed": ("ScheduleActivityTask", ("activityType", "activityId")),
+    "ActivityTaskCancelRequested": ("RequestCancelActivityTask", ("activityId",)),
+    "RequestCancelActivityTaskFailed": ("RequestCancelActivityTask", ("activityId",)),
+    "MarkerRecorded": ("RecordMarker", ("markerName", "details")),
+    "TimerStarted": ("StartTimer", ("timerId", "startToFireTimeout")),
+    "StartTimerFailed": ("StartTimer", ("timerId",)),
+    "TimerCanceled": ("CancelTimer", ("timerId",)),
+    "StartChildWorkflowExecutionInitiated": (
+        "StartChildWorkflowExecution",
+        ("workflowType", "workflowId", "control", "input", "taskList"),
+    ),
+    "SignalExternalWorkflowExecutionInitiated": (
+        "SignalExternalWorkflowExecution",
+        ("workflowId", "signalName"),
+    ),
+    "RequestCancelExternalWorkflowExecutionInitiated": (
+        "RequestCancelExternalWorkflowExecution",
+        ("workflowId",),
+    ),
+    "WorkflowExecutionCompleted": ("CompleteWorkflowExecution", ("result",)),
+    "CompleteWorkflowExecutionFailed": ("CompleteWorkflowExecution", ()),
+    "WorkflowExecutionFailed": ("FailWorkflowExecution", ("reason", "details")),
+    "FailWorkflowExecutionFailed": ("FailWorkflowExecution", ()),
+    "WorkflowExecutionCanceled": ("CancelWorkflowExecution", ("details",)),
+    "CancelWorkflowExecutionFailed": ("CancelWorkflowExecution", ()),
+}
+
+
+class ReplayMismatch(GarconError):
+    """The present code would have decided otherwise than the history tells."""
+
+
+@dataclass(frozen=True)
+class Decided:
+    """One decision as the history tells it."""
+
+    kind: str
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """One answered decision task, then and now.
+
+    Attributes:
+        started_event_id: its DecisionTaskStarted.
+        decided: what was decided then.
+        planned: what would be decided now without a limit, in SWF's form.
+        mismatch: the first difference in one line; None where there is none.
+    """
+
+    started_event_id: int
+    decided: tuple[Decided, ...]
+    planned: tuple[Mapping[str, Any], ...]
+    mismatch: str | None
+
+
+def replay(
+    decider: FlowDecider,
+    events: Sequence[Event],
+    execution: tuple[str, str, str],
+    fetch_run: FetchRun | None = None,
+) -> Iterator[Replayed]:
+    """Yield every answered decision of a history, planned again by the flow as it is now.
+
+    Args:
+        decider: of the flow.
+        events: the whole history, ascending, in SWF's wire form.
+        execution: domain, workflow id and run id.
+        fetch_run: gives the histories of shards; needed where a shard's result was too long for
+            its closing event.
+    Raises:
+        HistoryGap: events are missing.
+    """
+    state = RunState(*execution)
+    told = _told_by_decision(events)
+    folded = 0
+    for started, completed in _answered(events):
+        state.fold(events[folded:started])
+        folded = started
+        settle_owed(state, fetch_run)
+        decided = told.get(completed, ())
+        planning = Planning(state, decider.flow_of(state))
+        planned = tuple(decider.answer(planning).decisions)
+        yield Replayed(started, decided, planned, _mismatch(started, decided, planned))
+
+
+def check_replay(
+    decider: FlowDecider, document: Mapping[str, Any], fetch_run: FetchRun | None = None
+) -> int:
+    """Replay a stored history; return how many decisions were compared.
+
+    Args:
+        decider: of the flow.
+        document: what `garcon history` wrote: `domain`, `execution` with `workflowId` and `runId`,
+            `events`.
+        fetch_run: gives the histories of shards.
+    Raises:
+        ReplayMismatch: a decision would differ; the text names the first one.
+    """
+    execution = document["execution"]
+    names = (document["domain"], execution["workflowId"], execution["runId"])
+    compared = 0
+    for one in replay(decider, document["events"], names, fetch_run):
+        if one.mismatch is not None:
+            raise ReplayMismatch(one.mismatch)
+        compared += 1
+    return compared
+
+
+def _answered(events: Sequence[Event]) -> Iterator[tuple[int, int]]:
+    """Yield the ids of DecisionTaskStarted and DecisionTaskCompleted of each answered decision."""
+    for event in events:
+        if event["eventType"] == "DecisionTaskCompleted":
+            yield (
+                event["decisionTaskCompletedEventAttributes"]["startedEventId"],
+                event["eventId"],
+            )
+
+
+def _told_by_decision(events: Sequence[Event]) -> dict[int, tuple[Decided, ...]]:
+    told: dict[int, tuple[Decided, ...]] = {}
+    for event in events:
+        kind = event["eventType"]
+        if kind not in _TOLD:
+            continue
+        found = event[f"{kind[0].lower()}{kind[1:]}EventAttributes"]
+        completed = found.get("decisionTaskCompletedEventId", 0)
+        decision, names = _TOLD[kind]
+        counted = {name: found[name] for name in names if name in found}
+        told[completed] = (*told.get(completed, ()), Decided(decision, counted))
+    return told
+
+
+def _mismatch(
+    started: int, decided: Sequence[Decided], planned: Sequence[Mapping[str, Any]]
+) -> str | None:
+    what = [*decided]
+    while what and what[-1].attributes.get("timerId") in _OWN_TIMERS:
+        what.pop()
+    for place, then in enumerate(what):
+        if place >= len(planned):
+            return (
+                f"decision {started}: {_words(then)} was decided as number {place + 1}, "
+                f"now there are only {len(planned)}"
+            )
+        difference = _difference(then, planned[place])
+        if difference:
+            return f"decision {started}, number {place + 1}: {_words(then)}: {difference}"
+    return None
+
+
+def _difference(then: Decided, now: Mapping[str, Any]) -> str | None:
+    kind = now["decisionType"]
+    if then.kind != kind:
+        return f"now it is {kind}"
+    found = now[f"{kind[0].lower()}{kind[1:]}DecisionAttributes"]
+    for name, value in then.attributes.items():
+        if found.get(name) != value:
+            return f"{name} was {_short(value)} and is {_short(found.get(name))} now"
+    return None
+
+
+def _words(one: Decided) -> str:
+    names = ("activityId", "timerId", "markerName", "workflowId", "signalName")
+    return " ".join(
+        [one.kind, *(str(one.attributes[name]) for name in names if name in one.attributes)]
+    )
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return repr(text if len(text) <= 80 else f"{text[:77]}...")

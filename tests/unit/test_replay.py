@@ -1,0 +1,118 @@
+"""Stored histories, decided again by the present code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from garcon.description import FlowDescription
+from garcon.replay import ReplayMismatch, check_replay, replay
+from tests.unit.deciding import decider_of, flow_of, numbers
+from tests.unit.swf_histories import Swf, World, decide, play, play_world
+
+STORED = Path(__file__).parent / "histories"
+EXECUTION = ("domain", "workflow", "run")
+
+
+def document(swf):
+    """Return a history as `garcon history` writes it."""
+    return {
+        "domain": "domain",
+        "execution": {"workflowId": swf.workflow_id, "runId": swf.run_id},
+        "events": swf.events,
+    }
+
+
+def stored_flow(**changed):
+    """Return the flow of the stored histories."""
+    many = {"requires": ["first"], "generators": [numbers(2, "a"), numbers(60, "b")], "retry": 1}
+    return flow_of(first={}, many={**many, **changed}, last={"requires": ["many"]})
+
+
+def stored_run():
+    """Play the flow of the stored histories with failures, losses and a full response."""
+    swf = Swf({"start": "2026-01-01"})
+
+    def work(swf, one):
+        tries = sum(
+            found["activityId"] == one.activity_id for found in swf.kinds("ActivityTaskScheduled")
+        )
+        if one.input.get("b") == 7 and tries == 1:
+            swf.fail(one)
+        elif one.input.get("b") == 9 and tries == 1:
+            swf.time_out(one, "HEARTBEAT")
+        else:
+            swf.complete(one, {"seen": one.input.get("b", 0)})
+
+    play(swf, decider_of(stored_flow()), work)
+    return swf
+
+
+def test_a_history_replays_with_the_code_that_made_it():
+    """Every answered decision is compared, also those that allowances cut short."""
+    swf = Swf()
+    decider = decider_of(stored_flow())
+    for turn in range(400):
+        if swf.status is not None:
+            break
+        if swf.has_decision_task:
+            decide(swf, decider, allowance=turn % 7)
+        for one in swf.start(9):
+            swf.complete(one)
+        swf.advance(0 if swf.status else 1)
+
+    assert "WorkflowExecutionCompleted" == swf.status
+    assert len(swf.responses) == check_replay(decider_of(stored_flow()), document(swf))
+
+
+def test_stored_histories_replay():
+    """What the decider decided when they were stored it decides today: this guards running runs."""
+    stored = json.loads((STORED / "fan_out.json").read_text(encoding="utf-8"))
+
+    assert check_replay(decider_of(stored_flow()), stored) > 5
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"generators": [numbers(2, "a"), numbers(61, "b")]}, "details was"),
+        ({"retry": 0}, "activityId was"),
+        ({"schedule_to_start": 7}, "scheduleToStartTimeout was"),
+    ],
+)
+def test_a_change_that_decides_otherwise_is_told(changed, text):
+    """By decision, place, kind and the field that differs."""
+    with pytest.raises(ReplayMismatch, match="decision") as caught:
+        check_replay(decider_of(stored_flow(**changed)), document(stored_run()))
+
+    assert text in str(caught.value)
+
+
+def test_a_change_that_decides_alike_passes():
+    """More retries than were needed change nothing of what was decided."""
+    assert check_replay(decider_of(stored_flow(retry=3)), document(stored_run()))
+
+
+def test_shards_and_their_parent_replay():
+    """Each history for itself, large results read from the shard's markers."""
+    world = World(Swf())
+    flow = flow_of(many={"generators": [numbers(90)]}, last={"requires": ["many"]})
+    play_world(
+        world,
+        decider_of(flow, shard_size=40),
+        lambda swf, one: swf.complete(one, {"x": "y"}),
+    )
+
+    for run in world.runs.values():
+        assert check_replay(decider_of(flow, shard_size=40), document(run), world.fetch_run) > 1
+
+
+def test_replay_tells_what_was_and_what_would_be_decided():
+    """For people who want to see more than the first difference."""
+    found = list(replay(decider_of(stored_flow()), stored_run().events, EXECUTION))
+
+    assert ["RecordMarker", "ScheduleActivityTask"] == [one.kind for one in found[0].decided]
+    assert 2 == len(found[0].planned)
+    assert isinstance(decider_of(stored_flow()).description, FlowDescription)
