@@ -89,6 +89,10 @@ class Deciding:
         #: Decision tasks answered so far.
         self.decided = 0
 
+    def adopt(self, flow: FlowDescription) -> None:
+        """Decide for `flow` as it is after a reload; its domain is the same."""
+        self._flow = flow
+
     # -- deciders -----------------------------------------------------------------------------
 
     def add_decider(self, child: Child) -> None:
@@ -303,7 +307,7 @@ class Deciding:
         try:
             await self._send_answer(task, body)
         except ServiceError as error:
-            level = logging.INFO if error.is_unknown_resource else logging.ERROR
+            level = logging.WARNING if error.is_unknown_resource else logging.ERROR
             log_event(logger, level, "answer.refused", **task.fields, why=error)
             if is_about_content(error):
                 # Asked again, the decisions would be the same.

@@ -25,6 +25,7 @@ from garcon.description import (
 from garcon.errors import EngineError, EngineUnreachable, ServiceError
 from garcon.log import log_event
 from garcon.outcome import Failure, Kind, encode_failure
+from garcon.pool.answers import ABOUT_THE_CALLER, is_about_content, read_answer
 from garcon.pool.bounds import CANCEL_GRACE_S, overdue_at_s
 from garcon.pool.choice import choose_activities
 from garcon.pool.dataplane import DataPlane
@@ -52,6 +53,9 @@ BEATS_A_TIMEOUT = 3
 REST_FIRST_S = 0.2
 REST_MAX_S = 30.0
 
+#: Between two answers that the engine refuses to take from us, such as with keys out of date.
+REFUSED_REST_S = 10.0
+
 TICK_S = 0.5
 TICK_MIN_S = 0.02
 
@@ -73,6 +77,7 @@ class ActivityTask:
         start_to_close_s: seconds that it may take.
         cancel_by_s: when a task that was told to end is ended, loop time.
         details: what it said last of itself.
+        is_ending: its answer is under way.
     """
 
     number: int
@@ -91,6 +96,7 @@ class ActivityTask:
     start_to_close_s: float = START_TO_CLOSE_S
     cancel_by_s: float | None = None
     details: str | None = None
+    is_ending: bool = False
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -141,18 +147,13 @@ class Dispatcher:
         """
         self._plane = plane
         self._journal = journal
-        self._flow = flow
         self._identity = identity
         self._on_overdue = on_overdue
         self._on_end = on_end
         self._cancel_grace_s = cancel_grace_s
-        served = choose_activities(flow, activities)
-        # A list may be shared with an activity that was not chosen: what comes is run all the same.
-        known = [one for one in flow.activities if not one.external]
-        self._by_type = {(one.type_name, one.version): one for one in known}
-        self._caps = {one.name: one.max_procs for one in known if one.max_procs is not None}
-        self._capped_lists = _capped_lists(known)
-        self._levels = PollLevels(dict.fromkeys(one.task_list for one in served))
+        self._chosen = tuple(activities) if activities is not None else None
+        self._levels = PollLevels(())
+        self.adopt(flow)
         self._failed_polls: dict[str, int] = {}
         self._workers: dict[int, _Worker] = {}
         self._idle: deque[int] = deque()
@@ -162,6 +163,21 @@ class Dispatcher:
         self._stopping = False
         self._last_number = 0
         self.tally = Tally()
+
+    def adopt(self, flow: FlowDescription) -> None:
+        """Serve the activities of `flow`, as it is now, from the next poll on.
+
+        Raises:
+            UsageError: an activity that was asked for is not this pool's to serve.
+        """
+        served = choose_activities(flow, self._chosen)
+        self._levels.serve(one.task_list for one in served)
+        # A list may be shared with an activity that was not chosen: what comes is run all the same.
+        known = [one for one in flow.activities if not one.external]
+        self._by_type = {(one.type_name, one.version): one for one in known}
+        self._caps = {one.name: one.max_procs for one in known if one.max_procs is not None}
+        self._capped_lists = _capped_lists(known)
+        self._flow = flow
 
     # -- workers ------------------------------------------------------------------------------
 
@@ -272,7 +288,9 @@ class Dispatcher:
 
     def _next_tick_s(self, now_s: float) -> float:
         """Return for how long the loop may sleep without being late for a task's end."""
-        ends = [overdue_at_s(one.taken_at_s, one.start_to_close_s) for one in self._held.values()]
+        # Those that workers have: one whose answer is under way has ended already.
+        running = [worker.task for worker in self._workers.values() if worker.task is not None]
+        ends = [overdue_at_s(one.taken_at_s, one.start_to_close_s) for one in running]
         return min(TICK_S, max(TICK_MIN_S, min(ends, default=now_s + TICK_S) - now_s))
 
     async def drain(self, deadline_s: float) -> None:
@@ -297,6 +315,11 @@ class Dispatcher:
         """Tasks whose answer the engine has not taken yet."""
         return len(self._held)
 
+    @property
+    def under_way(self) -> int:
+        """Tasks that are not answered, and calls that have no answer yet, polls among them."""
+        return max(len(self._held), len(self._jobs))
+
     async def abort(self) -> None:
         """Drop every call under way: for a stop that does not wait."""
         await self._jobs.cancel()
@@ -320,7 +343,8 @@ class Dispatcher:
             "identity": self._identity,
         }
         try:
-            answer = json.loads(await self._plane.poll("PollForActivityTask", body))
+            answer = read_answer(await self._plane.poll("PollForActivityTask", body))
+            task = self._task_of(answer) if answer.get("taskToken") else None
         except EngineError as error:
             self._rest(task_list, error)
             return
@@ -328,11 +352,11 @@ class Dispatcher:
             self._levels.empty(task_list)
             raise
         self._failed_polls.pop(task_list, None)
-        if not answer.get("taskToken"):
+        if task is None:
             self._levels.empty(task_list)
         else:
             self._levels.brought(task_list, len(self._idle))
-            self._take(answer)
+            self._hold(task)
         self._pump()
 
     def _rest(self, task_list: str, error: EngineError) -> None:
@@ -341,36 +365,51 @@ class Dispatcher:
         bound_s = min(REST_MAX_S, REST_FIRST_S * 2**failures)
         pause_s = random.uniform(0, bound_s)
         self._levels.failed(task_list, asyncio.get_running_loop().time() + pause_s)
-        # A cut line is told once by the data plane; a fault is told here, each time it is met.
-        if isinstance(error, ServiceError):
+        # A cut line is told once by the data plane; all else is told here, each time it is met.
+        if not isinstance(error, EngineUnreachable):
             log_event(
                 logger, logging.WARNING, "poll.failed", list=task_list, error=str(error),
                 pause_s=round(pause_s, 2),
             )  # fmt: skip
 
-    def _take(self, answer: Mapping[str, Any]) -> None:
-        token = str(answer["taskToken"])
-        kind = (answer["activityType"]["name"], answer["activityType"]["version"])
-        activity = self._by_type.get(kind)
+    def _task_of(self, answer: Mapping[str, Any]) -> ActivityTask:
+        """Return the task that a poll's answer holds.
+
+        Raises:
+            EngineError: it lacks what a task has.
+        """
+        try:
+            kind = (answer["activityType"]["name"], answer["activityType"]["version"])
+            activity_id = str(answer["activityId"])
+            workflow_id = str(answer["workflowExecution"]["workflowId"])
+            run_id = str(answer["workflowExecution"]["runId"])
+        except (KeyError, TypeError) as error:
+            raise EngineError(f"a task of the engine's lacks {error}") from error
+        described = self._by_type.get(kind) or ActivityDescription(kind[0], kind[0], kind[1], "")
         now_s = asyncio.get_running_loop().time()
         self._last_number += 1
-        described = activity or ActivityDescription(kind[0], kind[0], kind[1], "")
-        task = ActivityTask(
+        return ActivityTask(
             number=self._last_number,
-            token=token,
+            token=str(answer["taskToken"]),
             activity=described,
-            activity_id=str(answer["activityId"]),
-            workflow_id=str(answer["workflowExecution"]["workflowId"]),
-            run_id=str(answer["workflowExecution"]["runId"]),
-            input=str(answer.get("input", "")).encode(),
+            activity_id=activity_id,
+            workflow_id=workflow_id,
+            run_id=run_id,
+            input=str(answer.get("input", "")).encode("utf-8", "surrogatepass"),
             taken_at_s=now_s,
             next_beat_s=now_s + described.heartbeat_s / BEATS_A_TIMEOUT,
             heartbeat_s=float(described.heartbeat_s),
             start_to_close_s=float(described.start_to_close_s),
         )
+
+    def _take(self, answer: Mapping[str, Any]) -> None:
+        self._hold(self._task_of(answer))
+
+    def _hold(self, task: ActivityTask) -> None:
         self._held[task.number] = task
-        self._journal.hold_activity(token)
-        if activity is None:
+        self._journal.hold_activity(task.token)
+        kind = (task.activity.type_name, task.activity.version)
+        if kind not in self._by_type:
             known = ", ".join(sorted(f"{name} {version}" for name, version in self._by_type))
             text = f"this pool has no activity {kind[0]!r} of version {kind[1]!r} (known: {known})"
             self._fail(task, Failure(Kind.FAILED, text))
@@ -536,6 +575,7 @@ class Dispatcher:
         self._reply(task, "Failed", {"reason": reason, "details": details})
 
     def _reply(self, task: ActivityTask, how: str, attributes: Mapping[str, str]) -> None:
+        task.is_ending = True
         self._jobs.spawn(self._answer(task, how, attributes))
 
     async def _answer(self, task: ActivityTask, how: str, attributes: Mapping[str, str]) -> None:
@@ -549,18 +589,31 @@ class Dispatcher:
     async def _deliver(self, task: ActivityTask, how: str, attributes: Mapping[str, str]) -> None:
         body = {"taskToken": task.token, **attributes}
         deadline_s = task.taken_at_s + max(ANSWER_S, task.start_to_close_s)
-        operation = f"RespondActivityTask{how}"
         try:
-            await self._plane.answer(operation, body, deadline_s=deadline_s)
+            await self._say(f"RespondActivityTask{how}", body, deadline_s)
         except EngineUnreachable as error:
             log_event(logger, logging.ERROR, "answer.lost", **task.fields, why=error)
         except ServiceError as error:
             level = logging.WARNING if error.is_unknown_resource else logging.ERROR
             log_event(logger, level, "answer.refused", **task.fields, how=how, why=error)
-            if how == "Completed" and not error.is_unknown_resource:
+            if how == "Completed" and is_about_content(error):
                 refused = Failure(Kind.FAILED, f"the engine refused the result: {error}")
                 reason, details = encode_failure(refused)
                 await self._deliver(task, "Failed", {"reason": reason, "details": details})
+
+    async def _say(self, operation: str, body: Mapping[str, str], deadline_s: float) -> None:
+        """Answer; keys that are refused may be renewed while there is time."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                await self._plane.answer(operation, body, deadline_s=deadline_s)
+            except ServiceError as error:
+                left_s = deadline_s - loop.time()
+                if error.code not in ABOUT_THE_CALLER or left_s <= 0:
+                    raise
+                await asyncio.sleep(min(left_s, REFUSED_REST_S))
+            else:
+                return
 
     # -- heartbeats ---------------------------------------------------------------------------
 
@@ -578,13 +631,15 @@ class Dispatcher:
             answer = await self._plane.call(
                 "RecordActivityTaskHeartbeat", body, timeout_s=BEAT_TIMEOUT_S
             )
+            cancel_requested = read_answer(answer).get("cancelRequested")
         except ServiceError as error:
-            if error.is_unknown_resource and task.number in self._held:
+            # An answer may have overtaken the beat: then it is known no more, and all is well.
+            if error.is_unknown_resource and task.number in self._held and not task.is_ending:
                 await self._give_up(task, "the engine knows the task no more")
             return
-        except EngineUnreachable:
+        except EngineError:
             return
-        if json.loads(answer or b"{}").get("cancelRequested") and task.number in self._held:
+        if cancel_requested and task.number in self._held and not task.is_ending:
             await self._ask_to_cancel(task)
 
     async def _give_up(self, task: ActivityTask, text: str) -> None:

@@ -57,7 +57,10 @@ EVENTS: Mapping[str, Event] = {
     "reload.failed": Event(
         "WARNING", "After HUP the flow could not be imported; the pool runs on as it was."
     ),
-    "child.torn": Event("WARNING", "A child broke off inside a message; its end is told next."),
+    "child.torn": Event("ERROR", "A child sent what is no message, or broke off inside one."),
+    "child.silent": Event(
+        "WARNING", "A child has closed its connection, or sent what is no message; it is killed."
+    ),
     "child.deaf": Event("DEBUG", "A child could not be told to leave; its deadline ends it."),
     "worker.deaf": Event("WARNING", "A worker does not take what it is sent."),
     # Activity tasks.

@@ -18,6 +18,7 @@ class _List:
     waiting: int = 0
     level: int = 1  # polls that this list has earned
     paused_until_s: float = 0.0
+    is_served: bool = True
 
 
 class PollLevels:
@@ -28,10 +29,18 @@ class PollLevels:
         self._lists = {name: _List() for name in task_lists}
         self._next = 0  # where the next round starts, so that no list is always first
 
+    def serve(self, task_lists: Iterable[str]) -> None:
+        """Poll these lists from now on, and no others; polls that wait elsewhere run out."""
+        wanted = dict.fromkeys(task_lists)
+        for name, one in self._lists.items():
+            one.is_served = name in wanted
+        for name in wanted:
+            self._lists.setdefault(name, _List())
+
     @property
     def names(self) -> list[str]:
-        """The lists."""
-        return list(self._lists)
+        """The lists that are served."""
+        return [name for name, one in self._lists.items() if one.is_served]
 
     @property
     def waiting(self) -> int:
@@ -58,7 +67,7 @@ class PollLevels:
         free = idle - in_hand
         room = 2 * workers + len(self._lists) - self.waiting
         due: list[str] = []
-        names = list(self._lists)
+        names = self.names
         for turn in range(len(names)):
             name = names[(self._next + turn) % len(names)]
             here = free if rooms is None else min(free, rooms.get(name, free))

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from garcon import client
 from garcon.description import FlowDescription
+from garcon.errors import FlowError
 from garcon.log import log_event
 from garcon.pool.autosize import AutoSize
 from garcon.pool.choice import choose_activities
@@ -25,6 +25,7 @@ from garcon.pool.deciding import Deciding
 from garcon.pool.dispatcher import Dispatcher
 from garcon.pool.display import Display
 from garcon.pool.frames import Frame
+from garcon.pool.helper import HelperThreads
 from garcon.pool.jobs import Jobs
 from garcon.pool.journal import Journal
 from garcon.pool.mission import Desk, Mission
@@ -40,6 +41,18 @@ WORKERS_MAX = 64
 
 #: AWS does not know ReleasePolls: its polls are waited for, they last 60 s.
 POLLS_END_S = 65.0
+
+#: How often waiting polls are called off: one that was on its way is not there the first time.
+CALL_OFF_S = 0.5
+
+#: Polls over a line that is cut are waited for so long, once nothing else is left, seconds.
+CUT_POLLS_S = 5.0
+
+#: Between two looks at what is still unanswered, seconds.
+SETTLE_LOOK_S = 0.02
+
+#: One call of a mission at a time, and beside it names, credentials, the start of an engine.
+HELPERS = 2
 
 
 @dataclass(frozen=True)
@@ -77,9 +90,12 @@ class Service:
         self._config = config
         self._display = display
         self._on_overdue = on_overdue
-        # One thread for what cannot be awaited: boto3's control calls and starting an engine.
-        self.helper = self._helper = ThreadPoolExecutor(1, thread_name_prefix="garcon-control")
+        self.helper = self._helper = HelperThreads(HELPERS)
         self._jobs = Jobs()
+        self._beginning = asyncio.Lock()
+        self._is_stopping = False
+        self._is_closed = False
+        self._cut_since_s = 0.0
         self._mission = mission
         #: Whether a run of the mission has probably closed; only the mission's look can tell.
         self.is_closing = False
@@ -93,6 +109,7 @@ class Service:
         self._dispatcher: Dispatcher | None = None
         self._deciding: Deciding | None = None
         self._waiting: dict[int, Child] = {}
+        self._retired: set[int] = set()
 
     # -- begin --------------------------------------------------------------------------------
 
@@ -118,24 +135,31 @@ class Service:
             EngineError: the engine is unreachable or refuses.
         """
         choose_activities(flow, self._config.activities)
-        if engine is None:
-            engine = self._resolve(flow)
-        self._display.note(engine.describe(flow.domain))
-        await self._control(client.ensure, engine)
-        await self._register(engine, flow)
-        self._journal = Journal(engine.key)
-        self._plane = DataPlane(
-            engine,
-            connections=self._connections(flow),
-            on_connection=self._on_connection,
-            polls=self._journal,
-            helper=self._helper,
-        )
-        await self._plane.__aenter__()
-        self._jobs.spawn(answer_for_the_dead(self._plane, engine.key))
+        async with self._beginning:
+            engine = engine or self._resolve(flow)
+            self._display.note(engine.describe(flow.domain))
+            await self._control(client.ensure, engine)
+            await self._register(engine, flow)
+            self._journal = Journal(engine.key)
+            plane = DataPlane(
+                engine,
+                connections=self._connections(flow),
+                on_connection=self._on_connection,
+                polls=self._journal,
+                helper=self._helper,
+            )
+            await plane.__aenter__()
+            self._plane = plane
+            self._go(engine, plane, self._journal, flow)
+
+    def _go(
+        self, engine: client.Engine, plane: DataPlane, journal: Journal, flow: FlowDescription
+    ) -> None:
+        """Begin to take work."""
+        self._jobs.spawn(answer_for_the_dead(plane, engine.key))
         self._dispatcher = Dispatcher(
-            self._plane,
-            self._journal,
+            plane,
+            journal,
             flow,
             self._config.identity,
             on_overdue=self._on_overdue,
@@ -143,8 +167,8 @@ class Service:
             cancel_grace_s=self._config.cancel_grace_s,
         )
         self._deciding = Deciding(
-            self._plane,
-            self._journal,
+            plane,
+            journal,
             flow,
             self._config.identity,
             on_overdue=self._on_overdue,
@@ -158,14 +182,37 @@ class Service:
             self._display,
             self._dispatcher.count_workers,
         )
-        self.work = Work(engine, flow, self._plane, self._dispatcher, self._deciding)
+        self.work = Work(engine, flow, plane, self._dispatcher, self._deciding)
         for child in self._waiting.values():
             self._employ(child)
         self._waiting.clear()
         self._jobs.spawn(self._dispatcher.run())
         self._jobs.spawn(self._deciding.run())
         if self._autosize is not None:
-            self._jobs.spawn(self._autosize.run(self._plane, self._dispatcher, flow.domain))
+            self._jobs.spawn(self._autosize.run(plane, self._dispatcher, flow.domain))
+
+    async def adopt(self, flow: FlowDescription) -> None:
+        """Serve what the flow has become after a reload; before the begin there is nothing to do.
+
+        Raises:
+            FlowError: it has moved to another domain.
+            UsageError: it has lost an activity that the command names.
+            EngineError: its new types cannot be registered.
+        """
+        async with self._beginning:
+            work = self.work
+            if work is None or work.flow == flow:
+                return
+            if flow.domain != work.flow.domain:
+                raise FlowError(
+                    f"the flow has moved from domain {work.flow.domain!r} to {flow.domain!r}; "
+                    "start a new pool for it"
+                )
+            choose_activities(flow, self._config.activities)
+            await self._register(work.engine, flow)
+            work.dispatcher.adopt(flow)
+            work.deciding.adopt(flow)
+            self.work = replace(work, flow=flow)
 
     async def _register(self, engine: client.Engine, flow: FlowDescription) -> None:
         days = RETENTION_DAYS[engine.kind]
@@ -194,7 +241,9 @@ class Service:
     # -- children -----------------------------------------------------------------------------
 
     def add(self, child: Child) -> None:
-        """Give work to a child that is ready."""
+        """Give work to a child that is ready, unless it was told to leave before it was."""
+        if self._is_closed or child.slot in self._retired:
+            return
         if self._dispatcher is None:
             self._waiting[child.slot] = child
         else:
@@ -203,6 +252,7 @@ class Service:
     def retire(self, slot: int) -> None:
         """Give this child nothing more."""
         self._waiting.pop(slot, None)
+        self._retired.add(slot)
         if self._dispatcher is not None and self._deciding is not None:
             self._dispatcher.retire_worker(slot)
             self._deciding.retire_decider(slot)
@@ -210,6 +260,9 @@ class Service:
     def remove(self, slot: int, status: str, facts: Mapping[str, Any]) -> None:
         """Take note of a child's end, and answer for what it had in hand."""
         self._waiting.pop(slot, None)
+        self._retired.discard(slot)
+        if self._is_closed:
+            return  # its token stays in the journal
         if self._dispatcher is not None and self._deciding is not None:
             self._dispatcher.remove_worker(slot, status, facts)
             self._deciding.remove_decider(slot, status)
@@ -227,7 +280,7 @@ class Service:
 
     async def on_frame(self, child: Child, frame: Frame) -> None:
         """Act on what a child says."""
-        if self._dispatcher is None or self._deciding is None:
+        if self._is_closed or self._dispatcher is None or self._deciding is None:
             return
         if child.kind is ChildKind.WORKER:
             await self._dispatcher.on_frame(child, frame)
@@ -246,25 +299,50 @@ class Service:
 
     def stop_taking(self) -> None:
         """Take no further work; running tasks go on. The polls that wait are called off."""
-        if self._dispatcher is None or self._deciding is None:
+        if self._is_stopping or self._dispatcher is None or self._deciding is None:
             return
+        self._is_stopping = True
         self._dispatcher.stop_taking()
         self._deciding.stop_taking()
-        self._jobs.spawn(self._release_polls())
+        self._jobs.spawn(self._call_polls_off())
+
+    @property
+    def held(self) -> int:
+        """Tasks that the engine counts as this pool's."""
+        return self.work.dispatcher.held + self.work.deciding.held if self.work else 0
 
     async def drain(self, timeout_s: float) -> None:
         """Wait until everything in hand is answered and no poll waits, at most `timeout_s`.
 
         At least as long as an engine that cannot call polls off may take to end them.
         """
-        if self._dispatcher is None or self._deciding is None:
-            return
-        deadline_s = asyncio.get_running_loop().time() + max(timeout_s, POLLS_END_S)
-        await self._deciding.drain(deadline_s)
-        await self._dispatcher.drain(deadline_s)
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + max(timeout_s, POLLS_END_S)
+        while self.work is not None and not self._is_drained(self.work, loop.time()):
+            if loop.time() >= deadline_s:
+                return
+            until_s = min(deadline_s, loop.time() + CALL_OFF_S)
+            await self.work.deciding.drain(until_s)
+            await self.work.dispatcher.drain(until_s)
+
+    async def settle(self, timeout_s: float) -> None:
+        """Wait until everything in hand is answered, whatever the polls do, so long at most."""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + timeout_s
+        while self.held and loop.time() < deadline_s:
+            await asyncio.sleep(SETTLE_LOOK_S)
+
+    def _is_drained(self, work: Work, now_s: float) -> bool:
+        if not work.dispatcher.under_way and not work.deciding.under_way:
+            return True
+        # What a lost engine gave to a poll it tells whoever asks again under the poll's id, which
+        # the journal keeps.
+        is_cut = self.is_line_lost and now_s - self._cut_since_s >= CUT_POLLS_S
+        return is_cut and not self.held
 
     async def close(self) -> None:
         """Drop what is still under way and close the connections; tokens stay journalled."""
+        self._is_closed = True
         await self._jobs.cancel()
         if self._deciding is not None and self._dispatcher is not None:
             await self._deciding.abort()
@@ -275,9 +353,14 @@ class Service:
             self._journal.close()
         self._helper.shutdown(wait=False, cancel_futures=True)
 
-    async def _release_polls(self) -> None:
-        assert self._plane is not None
-        await self._plane.release_polls(self._config.identity)
+    async def _call_polls_off(self) -> None:
+        """Ask the engine to end this pool's polls, until there are none."""
+        assert self.work is not None
+        while True:
+            await self.work.plane.release_polls(self._config.identity)
+            if self.work.engine.kind == "aws":
+                return  # it does not know the call
+            await asyncio.sleep(CALL_OFF_S)
 
     # -- helpers ------------------------------------------------------------------------------
 
@@ -300,5 +383,6 @@ class Service:
 
     def _on_connection(self, lost: bool, text: str) -> None:
         self.is_line_lost = lost
+        self._cut_since_s = asyncio.get_running_loop().time()
         level = logging.WARNING if lost else logging.INFO
         log_event(logger, level, "engine.lost" if lost else "engine.back", text=text)

@@ -58,6 +58,12 @@ BROKEN = 1
 #: How long a pool that was stopped waits for a look at an execution that has just closed, seconds.
 LAST_LOOK_S = 5.0
 
+#: How long a pool that was told to stop at once still waits for its last answers, seconds.
+LAST_ANSWERS_S = 2.0
+
+#: A child that no longer speaks, and does not end by itself either, is killed after so long.
+SILENT_S = 5.0
+
 #: Events of the processes' life that nobody has to be told of; all others are warnings.
 QUIET_EVENTS = {"slot.left": logging.DEBUG}
 
@@ -92,9 +98,13 @@ class Supervisor:
         if config.procs is None:
             autosize = AutoSize(machine, config.max_procs, self._on_size)
         self._service = Service(config, display, self._on_overdue, autosize, mission)
-        self._described: asyncio.Future[FlowDescription] | None = None
+        self._described = asyncio.Event()
+        self._flow: FlowDescription | None = None
+        self._starting: dict[int, asyncio.Task[Any]] = {}
+        self._serving: asyncio.Task[Any] | None = None
         self._stop_now = asyncio.Event()
         self._stopping = False
+        self._stop_signals = 0
         self._told_ready = False
         self._finish: Finish | None = None
         self._closed_with: int | None = None
@@ -107,19 +117,17 @@ class Supervisor:
             GarconError: why it could not do what it was asked; with its own exit code.
         """
         loop = asyncio.get_running_loop()
-        self._described = loop.create_future()
         observatory = Observatory(self._config, self._service, lambda: self._pool)
         await observatory.open()
         loop.set_exception_handler(self._on_accident)
         self._install_signals()
-        serving = self._jobs.spawn(self._serve())
+        self._serving = self._jobs.spawn(self._serve())
         try:
             await self._live()
-            if not self._stopping:
-                self._service.stop_taking()
-            await self._leave(serving)
+            self._note_stop()
+            await self._leave(self._serving)
         finally:
-            serving.cancel()
+            self._serving.cancel()
             await observatory.close()
             await self._close()
             self._ignore_signals()
@@ -156,53 +164,68 @@ class Supervisor:
 
     def _note_stop(self) -> None:
         if self._stopping:
-            self._stop_now.set()
-        else:
-            log_event(logger, logging.INFO, "pool.stopping")
+            return
         self._stopping = True
+        log_event(logger, logging.INFO, "pool.stopping")
+        if self._serving is not None and self._service.work is None:
+            # It has not begun: nothing is in hand, and nothing is to be taken any more.
+            self._serving.cancel()
         self._service.stop_taking()
+
+    def _ask_stop(self) -> None:
+        """Have the pool drain, unless it does already."""
+        if not self._stopping:
+            self._facts.put_nowait(StopAsked())
+
+    def _on_stop_signal(self) -> None:
+        """The first signal drains; the second one, and only a signal, does not wait."""
+        self._stop_signals += 1
+        if self._stop_signals == 1:
+            self._display.note("stopping: running tasks may end; a second signal stops at once")
+            self._ask_stop()
+        elif self._stop_signals == 2:
+            self._stop_now.set()
+            self._facts.put_nowait(StopAsked(now=True))
 
     # -- the work -----------------------------------------------------------------------------
 
     async def _serve(self) -> None:
         """Begin the service, run the execution if one was asked for, and ask for the stop."""
-        assert self._described is not None
         try:
             engine = await self._service.prepare()
-            flow = await self._described
-            await self._service.begin(flow, engine)
+            await self._described.wait()
+            assert self._flow is not None
+            await self._service.begin(self._flow, engine)
             self._tell_ready()
             if self._mission is not None:
                 self._closed_with = await self._service.run_mission()
-                self._facts.put_nowait(StopAsked())
+                self._ask_stop()
         except GarconError as error:
             self._failure = error
-            self._facts.put_nowait(StopAsked())
+            self._ask_stop()
 
     async def _leave(self, serving: asyncio.Task[Any]) -> None:
         """Wait until nothing is in this pool's hands, unless it is told not to wait."""
         loop = asyncio.get_running_loop()
         drained = loop.create_task(self._service.drain(self._config.drain_timeout_s))
-        hurried = loop.create_task(self._wait_second_stop())
+        hurried = loop.create_task(self._stop_now.wait())
         await asyncio.wait({drained, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        if not drained.done():
+            await self._service.settle(LAST_ANSWERS_S)
         for job in (drained, hurried):
             job.cancel()
         if self._service.is_closing and not serving.done():
             # It closed while the pool was stopping: the exit code tells so.
             await asyncio.wait({serving}, timeout=LAST_LOOK_S)
 
-    async def _wait_second_stop(self) -> None:
-        while not self._stop_now.is_set():
-            if isinstance(await self._facts.get(), StopAsked):
-                return
-
     async def _close(self) -> None:
-        await self._service.close()
-        await self._jobs.cancel()
-        # Last: with them cancelled nobody closes or starts one beside us.
-        for nursery in self._nurseries.values():
-            await nursery.close()
-        self._display.close()
+        try:
+            await self._service.close()
+            await self._jobs.cancel()
+            # Last: with the jobs cancelled nobody closes or starts one beside us.
+            await asyncio.gather(*(one.close() for one in list(self._nurseries.values())))
+        finally:
+            self._display.close()
 
     def _verdict(self) -> int:
         if self._failure is not None:
@@ -223,7 +246,8 @@ class Supervisor:
 
     def _perform(self, action: Action) -> None:
         if isinstance(action, StartZygote):
-            self._jobs.spawn(self._start_zygote(action.generation))
+            starting = self._jobs.spawn(self._start_zygote(action.generation))
+            self._starting[action.generation] = starting
         elif isinstance(action, RetireZygote):
             self._jobs.spawn(self._retire_zygote(action.generation))
         elif isinstance(action, Fork):
@@ -232,6 +256,7 @@ class Supervisor:
             self._service.retire(action.slot)
             self._jobs.spawn(self._dismiss(action.slot))
         elif isinstance(action, Kill):
+            self._service.retire(action.slot)
             self._signal(action.slot, signal.Signals[action.signal])
         elif isinstance(action, Tell):
             level = QUIET_EVENTS.get(action.event, logging.WARNING)
@@ -250,18 +275,36 @@ class Supervisor:
         )
         self._nurseries[generation] = nursery
         try:
-            description = await nursery.start()
-        except GarconError as error:
+            await self._adopt(await nursery.start())
+        except (GarconError, OSError) as error:
             await nursery.close()
             self._nurseries.pop(generation, None)
-            self._facts.put_nowait(ZygoteGone(generation, str(error), error.exit_code))
-            return
-        assert self._described is not None
-        if not self._described.done():
-            self._described.set_result(description)
-        self._facts.put_nowait(ZygoteReady(generation))
+            code = error.exit_code if isinstance(error, GarconError) else None
+            self._facts.put_nowait(ZygoteGone(generation, str(error), code))
+        else:
+            self._facts.put_nowait(ZygoteReady(generation))
+        finally:
+            self._starting.pop(generation, None)
+
+    async def _adopt(self, description: FlowDescription) -> None:
+        """Take what a zygote says of the flow: at first, and after each reload.
+
+        Raises:
+            GarconError: a reload cannot be served; the pool goes on as it was.
+        """
+        before, self._flow = self._flow, description
+        self._described.set()
+        try:
+            await self._service.adopt(description)
+        except GarconError:
+            self._flow = before
+            raise
 
     async def _retire_zygote(self, generation: int) -> None:
+        starting = self._starting.get(generation)
+        if starting is not None:
+            starting.cancel()
+            await asyncio.wait({starting})
         nursery = self._nurseries.get(generation)
         if nursery is not None:
             await nursery.close()
@@ -283,17 +326,27 @@ class Supervisor:
     async def _listen(self, child: Child) -> None:
         """Take what the child says until it has nothing more to say; its exit is told apart."""
         try:
-            while True:
-                frame = await child.stream.receive()
-                if frame is None:
-                    return
+            while (frame := await child.stream.receive()) is not None:
                 if frame.kind == "ready":
                     self._service.add(child)
                     self._facts.put_nowait(Booted(child.slot, child.pid))
                 else:
                     await self._service.on_frame(child, frame)
-        except FrameError as error:
-            log_event(logger, logging.WARNING, "child.torn", slot=child.slot, why=error)
+        except (FrameError, ValueError, LookupError, TypeError) as error:
+            log_event(
+                logger, logging.ERROR, "child.torn", slot=child.slot, pid=child.pid, why=error
+            )
+        await self._end_silent(child)
+
+    async def _end_silent(self, child: Child) -> None:
+        """End a child that nobody can speak to any more, should it not end by itself."""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + SILENT_S
+        while self._child(child.slot) is child and loop.time() < deadline_s:
+            await asyncio.sleep(SILENT_S / 50)
+        if self._child(child.slot) is child:
+            log_event(logger, logging.WARNING, "child.silent", slot=child.slot, pid=child.pid)
+            self._facts.put_nowait(KillAsked(child.slot))
 
     async def _dismiss(self, slot: int) -> None:
         child = self._child(slot)
@@ -357,7 +410,7 @@ class Supervisor:
         log_event(logger, logging.ERROR, "pool.accident", exc_info=error, text=text)
         if self._failure is None and error is not None:
             self._failure = GarconError(f"{type(error).__name__}: {error} (see the log)")
-            self._facts.put_nowait(StopAsked())
+            self._ask_stop()
 
     def _install_signals(self) -> None:
         """Have signals put facts into the queue.
@@ -370,8 +423,8 @@ class Supervisor:
         def on(number: signal.Signals, act: Callable[[], None]) -> None:
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(act))
 
-        on(signal.SIGTERM, lambda: self._facts.put_nowait(StopAsked()))
-        on(signal.SIGINT, lambda: self._facts.put_nowait(StopAsked()))
+        on(signal.SIGTERM, self._on_stop_signal)
+        on(signal.SIGINT, self._on_stop_signal)
         on(signal.SIGHUP, lambda: self._facts.put_nowait(ReloadAsked()))
         on(signal.SIGUSR1, self._dump_stacks)
 
