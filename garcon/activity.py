@@ -48,7 +48,14 @@ from garcon.instance import (
 from garcon.log import GarconLogger
 from garcon.policy import Policy
 from garcon.runner import DEFAULT_TASK_HEARTBEAT, DEFAULT_TASK_TIMEOUT, BaseRunner, External
-from garcon.search import History, attributes_of, available, listed_by, uncomplete
+from garcon.search import (
+    History,
+    attributes_of,
+    available,
+    client_of,
+    listed_by,
+    uncomplete,
+)
 from garcon.serving import serve_once
 
 __all__ = [
@@ -342,7 +349,7 @@ class ActivityWorker:
     """
 
     def __init__(self, flow: Any, activities: Iterable[str] | None = None) -> None:
-        """Serve `flow`.
+        """Serve `flow`; its activities that have no client get the one that the flow brings.
 
         Args:
             flow: a module or object with activities.
@@ -351,6 +358,10 @@ class ActivityWorker:
         self.flow = flow
         self.activities = find_workflow_activities(flow)
         self.worker_activities = list(activities) if activities else None
+        client = client_of(flow, self.activities)
+        for activity in self.activities:
+            # One flow is at one engine, also where only part of it was given a client.
+            activity._client = activity._client or client
 
     def run(self) -> None:
         """Start the threads and return; they run until the process ends."""

@@ -33,7 +33,7 @@ from garcon.event import (
     activity_states_from_events,
     get_current_context,
 )
-from garcon.flow import describe
+from garcon.flow import client_of, describe
 from garcon.flowdecider import Answer, FlowDecider, answer_needs
 from garcon.history import RunState
 from garcon.kept import DecisionTask
@@ -99,7 +99,7 @@ class DeciderWorker(GarconLogger):
         self.task_list = self.description.task_list
         self.activities = find_workflow_activities(flow)
         self.on_exception: Callable[..., Any] | None = getattr(flow, "on_exception", None)
-        self._client: Any = getattr(flow, "client", None)
+        self._client: Any = client_of(flow)
         self._decider = FlowDecider(flow, self.description)
         self._failed_polls = 0
         if register:

@@ -17,10 +17,15 @@ from garcon.instance import (
     ACTIVITY_COMPLETED,
     ACTIVITY_FAILED,
     ACTIVITY_SCHEDULED,
+    ACTIVITY_STANDBY,
     ActivityState,
 )
+from garcon.outcome import Kind
 
 Event = Mapping[str, Any]
+
+#: Ends of attempts that do not draw on `retry`.
+UNCHARGED = frozenset({Kind.LOST, Kind.HANDED_BACK})
 
 
 class ActivityStates(dict[str, dict[str, ActivityState]]):
@@ -56,7 +61,8 @@ class History(list[dict[str, Any]]):
 def activity_states_from_events(events: Iterable[Event]) -> ActivityStates:
     """Return the states of all instances that were ever scheduled.
 
-    A timed-out or canceled attempt counts as failed: it has ended, and not well.
+    A timed-out or canceled attempt counts as failed: it has ended, and not well. One that never
+    ran, or was lost with its worker, goes back to standby: it does not draw on `retry`.
 
     Args:
         events: SWF's history events, oldest first, from the beginning; those of decision tasks may
@@ -97,11 +103,14 @@ def _instances(run: RunState) -> Iterator[Instance]:
 
 def _state(instance: Instance) -> ActivityState:
     state = ActivityState(instance.activity_id)
-    ended = not instance.phase.is_open
-    for attempt in range(1, instance.attempts + 1):
+    state.losses, state.canceled = instance.losses, instance.phase is Phase.CANCELED
+    unended = instance.phase.is_open or instance.phase is Phase.COMPLETED
+    for place in range(instance.attempts):
         state.add_state(ACTIVITY_SCHEDULED)
-        if attempt < instance.attempts or (ended and instance.phase is not Phase.COMPLETED):
-            state.add_state(ACTIVITY_FAILED)
+        if place < instance.attempts - unended:
+            # How a canceled attempt ended, or one in a shard, is not among the kinds.
+            kind = instance.ends[place] if place < len(instance.ends) else Kind.FAILED
+            state.add_state(ACTIVITY_STANDBY if kind in UNCHARGED else ACTIVITY_FAILED)
     if instance.phase is Phase.COMPLETED:
         state.add_state(ACTIVITY_COMPLETED)
         state.set_result(_result(instance.result))

@@ -51,6 +51,7 @@ class Instance:
         failures: attempts that draw on `retry`.
         losses: attempts that draw on `lost_retry`.
         unrun: attempts that never ran: handed back, or nobody took them in time.
+        ends: kinds of all of these, in order.
         scheduled_event_id: of the last attempt.
         ended_event_id: when the last attempt ended; 0 while it is open.
         ended_s: the same as epoch seconds.
@@ -68,6 +69,7 @@ class Instance:
     failures: int = 0
     losses: int = 0
     unrun: int = 0
+    ends: tuple[Kind, ...] = ()
     scheduled_event_id: int = 0
     ended_event_id: int = 0
     ended_s: float = 0.0
@@ -91,6 +93,7 @@ class Instance:
     def draw(self, failure: Failure) -> None:
         """Note how the attempt failed, on the budget that it draws on."""
         self.failure = replace(failure, traceback=failure.traceback[-TRACEBACK_KEPT:], facts={})
+        self.ends += (failure.kind,)
         if failure.kind is Kind.LOST:
             self.losses += 1
         elif failure.kind is Kind.HANDED_BACK:

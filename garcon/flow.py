@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from garcon import search
 from garcon.activity import Activity, find_workflow_activities
 from garcon.description import (
     HEARTBEAT_S,
@@ -332,11 +333,7 @@ def client_of(flow: Any) -> Any:
 
     None where it brings none; none is made.
     """
-    found = [
-        getattr(flow, "client", None),
-        *(one._client for one in find_workflow_activities(flow)),
-    ]
-    return next((one for one in found if one is not None), None)
+    return search.client_of(flow, find_workflow_activities(flow))
 
 
 def _place_of(client: Any) -> tuple[str | None, str | None]:

@@ -176,12 +176,16 @@ class ActivityState:
     Attributes:
         activity_id: SWF's activity id.
         states: the `ACTIVITY_...` numbers that it went through, oldest first.
+        losses: attempts that were lost with their worker; they draw on `lost_retry`.
+        canceled: whether its last attempt was canceled, so that no other one follows.
     """
 
     def __init__(self, activity_id: str) -> None:
         """Begin without any state."""
         self.activity_id = activity_id
         self.states: list[int] = []
+        self.losses = 0
+        self.canceled = False
         self._result: dict[str, Any] | None = None
 
     @property

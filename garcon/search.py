@@ -15,6 +15,7 @@ from garcon.errors import DecisionError, FlowError
 from garcon.instance import (
     ACTIVITY_COMPLETED,
     ACTIVITY_FAILED,
+    ACTIVITY_STANDBY,
     ActivityInstance,
     ActivityState,
     count_activity_failures,
@@ -63,6 +64,12 @@ def listed_by(flow: Any, kind: type[T]) -> list[T]:
     return [one for one in values if isinstance(one, kind)]
 
 
+def client_of(flow: Any, activities: Iterable[Activity]) -> Any:
+    """Return the boto3 client that a flow brings, itself or for its activities; None if none."""
+    found = [getattr(flow, "client", None), *(one._client for one in activities)]
+    return next((one for one in found if one is not None), None)
+
+
 def available(
     activities: Iterable[Activity], history: History, context: Mapping[str, Any]
 ) -> Iterator[ActivityInstance]:
@@ -99,14 +106,22 @@ def _has_completed(state: ActivityState | None) -> bool:
 
 
 def _is_due(instance: ActivityInstance, state: ActivityState | None) -> bool:
-    if state is None or state.get_last_state() is None:
+    last = None if state is None else state.get_last_state()
+    if state is None or last is None:
         return True
-    if state.get_last_state() != ACTIVITY_FAILED:
+    if last not in (ACTIVITY_FAILED, ACTIVITY_STANDBY):
         return False
-    failures = count_activity_failures(state)
+    failures, lost_retry = count_activity_failures(state), instance.activity_worker.lost_retry
+    if state.canceled:
+        raise DecisionError(f"{instance.id} was canceled")
     if failures > instance.retry:
         raise DecisionError(
             f"{instance.id} failed {failures} times, which exceeds its retry={instance.retry}"
+        )
+    if state.losses > lost_retry:
+        raise DecisionError(
+            f"{instance.id} lost its worker {state.losses} times, which exceeds its"
+            f" lost_retry={lost_retry}"
         )
     return True
 

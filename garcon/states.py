@@ -17,9 +17,17 @@ from garcon.instance import (
     ACTIVITY_COMPLETED,
     ACTIVITY_FAILED,
     ACTIVITY_SCHEDULED,
+    ACTIVITY_STANDBY,
     ActivityState,
 )
 from garcon.manifest import Item
+
+_PHASES = {
+    ACTIVITY_STANDBY: Phase.FAILED,  # ended without having run: due again
+    ACTIVITY_SCHEDULED: Phase.SCHEDULED,
+    ACTIVITY_COMPLETED: Phase.COMPLETED,
+    ACTIVITY_FAILED: Phase.FAILED,
+}
 
 #: Distinguishes a key that is missing from one that holds None.
 _MISSING = object()
@@ -59,12 +67,15 @@ def _plain(
 
 
 def _instance(type_name: str, state: ActivityState) -> Instance:
-    phases = {ACTIVITY_COMPLETED: Phase.COMPLETED, ACTIVITY_FAILED: Phase.FAILED}
     last = state.get_last_state()
     instance = Instance(state.activity_id, type_name, -1)
-    instance.phase = phases.get(last, Phase.SCHEDULED) if last is not None else Phase.SCHEDULED
+    instance.phase = _PHASES[ACTIVITY_SCHEDULED if last is None else last]
     instance.attempts = max(1, state.states.count(ACTIVITY_SCHEDULED))
     instance.failures = state.states.count(ACTIVITY_FAILED)
+    instance.losses = state.losses
+    instance.unrun = state.states.count(ACTIVITY_STANDBY) - state.losses
+    if state.canceled:
+        instance.phase = Phase.CANCELED
     if instance.phase is Phase.COMPLETED:
         instance.result = json.dumps(state.result)
     return instance

@@ -6,6 +6,7 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -518,6 +519,21 @@ def test_a_worker_runs_each_activity_in_a_loop_of_its_own() -> None:
         [flow.one, flow.two],
         None,
     )
+
+
+def test_a_worker_gives_all_activities_the_client_that_the_flow_brings() -> None:
+    """On the flow or in one of its activities; what has its own keeps it."""
+    client, own = SimpleNamespace(), SimpleNamespace()
+    on_flow, in_part = Served(), Served()
+    on_flow.client = client  # type: ignore[attr-defined]
+    on_flow.two.client = own
+    in_part.two.client = client
+
+    activity.ActivityWorker(on_flow)
+    activity.ActivityWorker(in_part)
+
+    assert (on_flow.one.client, on_flow.two.client) == (client, own)
+    assert in_part.one.client is client
 
 
 @pytest.mark.parametrize("name", ["two", "flow_two"])

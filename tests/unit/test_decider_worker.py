@@ -218,6 +218,40 @@ def test_the_documented_schedule_raises_when_retries_are_used_up():
         )
 
 
+def test_the_documented_schedule_tries_what_never_ran_again():
+    """Standby after scheduled: handed back, or lost, which `retry=0` does not forbid."""
+    flow = flow_of(brew={})
+    back = activity.ActivityState("flow_brew-1-a")
+    for state in (activity.ACTIVITY_SCHEDULED, activity.ACTIVITY_STANDBY):
+        back.add_state(state)
+    decisions = decider.Decisions()
+
+    state = decider.schedule(
+        decisions,
+        decider.ScheduleContext(),
+        {"flow_brew": {"flow_brew-1-a": back}},
+        {},
+        "a",
+        flow.brew,
+    )
+
+    assert not state.ready
+    kinds = [one["decisionType"] for one in decisions]
+    assert "ScheduleActivityTask" == kinds[-1]
+
+
+def test_a_client_given_to_the_activities_alone_is_the_deciders_too():
+    """`create(client, domain, name)` in a module that has no `client`."""
+    client = Client(Swf())
+    flow = flow_of(only={})
+    flow.only.client = client
+
+    worker = decider.DeciderWorker(flow)
+
+    assert worker.client is client
+    assert "register_domain" == client.calls[0][0]
+
+
 def test_ensure_requirements_wants_every_state_ready():
     """None and missing ones are not ready either."""
     ready = activity.ActivityState("a")

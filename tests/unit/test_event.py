@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from garcon import activity, event
+from garcon.errors import DecisionError
+from garcon.outcome import Failure, Kind, encode_failure
 from tests.unit.deciding import decider_of, flow_of, numbers
 from tests.unit.swf_histories import Swf, decide
 
@@ -34,6 +38,57 @@ def test_states_tell_each_attempt():
     assert 1 == activity.count_activity_failures(timed_out)
     assert [1] == running.states
     assert not running.ready
+
+
+def test_an_attempt_that_never_ran_or_was_lost_is_no_failure():
+    """Back to standby each time, so `retry` is not drawn on and the instance is due again."""
+    flow = flow_of(only={"retry": 0})
+    swf = Swf()
+    decider = decider_of(flow)
+    handed_back = encode_failure(Failure(Kind.HANDED_BACK, "the pool stops"))
+    ends = [
+        lambda one: swf.fail(one, *handed_back),
+        lambda one: swf.time_out(one, "SCHEDULE_TO_START"),
+        lambda one: swf.time_out(one, "HEARTBEAT"),
+    ]
+    for end in ends:
+        decide(swf, decider)
+        end(swf.start(1)[0])
+
+    states = event.activity_states_from_events(swf.events)
+
+    (state,) = states["flow_only"].values()
+    assert [1, 0, 1, 0, 1, 0] == state.states
+    assert (0, 1) == (activity.count_activity_failures(state), state.losses)
+    (due,) = activity.find_available_activities(flow, states, {})
+    assert "flow_only-1" == due.id
+
+
+def test_kinds_of_ends_are_told_in_their_order():
+    """A failure between two losses is the one that counts."""
+    swf = Swf()
+    decider = decider_of(flow_of(only={"retry": 1}))
+    for kind in ("HEARTBEAT", "START_TO_CLOSE", "HEARTBEAT"):
+        decide(swf, decider)
+        swf.time_out(swf.start(1)[0], kind)
+
+    (state,) = event.activity_states_from_events(swf.events)["flow_only"].values()
+
+    assert [1, 0, 1, 3, 1, 0] == state.states
+
+
+def test_a_canceled_attempt_is_the_last_one():
+    """It counts as failed, and no retry follows it."""
+    flow = flow_of(only={"retry": 3})
+    swf = Swf()
+    decide(swf, decider_of(flow))
+    swf.cancel(swf.start(1)[0])
+
+    states = event.activity_states_from_events(swf.events)
+
+    assert [1, 3] == states["flow_only"]["flow_only-1"].states
+    with pytest.raises(DecisionError, match="flow_only-1 was canceled"):
+        list(activity.find_available_activities(flow, states, {}))
 
 
 def test_events_without_those_of_decisions_tell_the_same():

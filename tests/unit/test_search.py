@@ -18,6 +18,9 @@ from garcon.activity import (
 from garcon.activity import (
     ACTIVITY_SCHEDULED as SCHEDULED,
 )
+from garcon.activity import (
+    ACTIVITY_STANDBY as STANDBY,
+)
 from garcon.errors import DecisionError, FlowError
 
 
@@ -116,6 +119,18 @@ def test_a_failed_instance_is_due_while_it_has_retries() -> None:
     assert available(Flow(), once) == ["one"]
     with pytest.raises(DecisionError, match=r"flow_one-1 failed 2 times.*retry=1"):
         available(Flow(), twice)
+
+
+def test_lost_workers_draw_on_their_own_budget() -> None:
+    """`lost_retry` is 3: the fourth loss fails the execution, though nothing has failed."""
+    known = history(one=[SCHEDULED, STANDBY] * 4, four=[SCHEDULED])
+    state = known["flow_one"]["flow_one-1"]
+
+    state.losses = 3
+    assert available(Flow(), known) == ["one"]
+    state.losses = 4
+    with pytest.raises(DecisionError, match=r"flow_one-1 lost its worker 4 times.*lost_retry=3"):
+        available(Flow(), known)
 
 
 def test_instances_of_a_run_of_1_1_1_are_known_by_their_old_ids() -> None:
