@@ -138,6 +138,10 @@ def _procs(_context: click.Context, _option: click.Parameter, value: str) -> int
     "--cancel-grace", type=click.FloatRange(0), default=30.0, show_default=True, metavar="S",
     help="Seconds that a canceled task has to end by itself before its worker is killed.",
 )  # fmt: skip
+@click.option(
+    "--metrics", metavar="HOST:PORT",
+    help="Serve figures for Prometheus there; :PORT means every address of this machine.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Results as JSON lines on stdout.")
 @click.option(
     "--chdir", type=click.Path(exists=True, file_okay=False), metavar="DIR",

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from garcon.log import LogSettings, configure, make_formatter
-from garcon.pool.config import PoolConfig, check_workflow_id, parse_activities, parse_input
+from garcon.pool.config import (
+    PoolConfig,
+    check_workflow_id,
+    parse_activities,
+    parse_address,
+    parse_input,
+)
 from garcon.pool.display import Display, JsonDisplay, TerminalDisplay
 from garcon.pool.json_log import JsonLines
 from garcon.pool.mission import Mission
@@ -110,6 +116,7 @@ def configure_pool(words: Mapping[str, Any]) -> PoolConfig:
         drain_timeout_s=words["drain_timeout"],
         activities=parse_activities(words["activities"]),
         cancel_grace_s=words["cancel_grace"],
+        metrics=parse_address(words["metrics"]),
         json=words["as_json"],
         folder=enter_folder(words["chdir"]),
         log=settings,

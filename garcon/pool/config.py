@@ -23,6 +23,8 @@ WORKFLOW_ID_FORBIDDEN = frozenset(":/|") | {chr(code) for code in (*range(32), *
 
 DRAIN_TIMEOUT_S = 75.0
 
+PORT_MAX = 65_535
+
 
 @dataclass(frozen=True)
 class PoolConfig:
@@ -40,6 +42,8 @@ class PoolConfig:
         drain_timeout_s: how long running tasks may go on after a stop.
         activities: names of the activities to serve; None for all that are the flow's own.
         cancel_grace_s: how long a canceled task may take to end by itself.
+        metrics: address (None for all of this machine) and port of the figures for Prometheus;
+            None for none.
         json: whether results are JSON lines.
         folder: the working folder, first in the flow's module search path.
         log: where log lines go.
@@ -57,6 +61,7 @@ class PoolConfig:
     drain_timeout_s: float = DRAIN_TIMEOUT_S
     activities: tuple[str, ...] | None = None
     cancel_grace_s: float = CANCEL_GRACE_S
+    metrics: tuple[str | None, int] | None = None
     json: bool = False
     folder: Path = field(default_factory=Path.cwd)
     log: LogSettings = field(default_factory=LogSettings)
@@ -111,6 +116,22 @@ def parse_activities(text: str | None) -> tuple[str, ...] | None:
     if not names:
         raise UsageError("--activities names none; write --activities first,second")
     return names
+
+
+def parse_address(text: str | None) -> tuple[str | None, int] | None:
+    """Return host and port of `--metrics HOST:PORT`; `:PORT` means all of this machine.
+
+    Raises:
+        UsageError: it is no such address.
+    """
+    if text is None:
+        return None
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdecimal() or int(port) > PORT_MAX:
+        raise UsageError(
+            f"--metrics {text!r} is no HOST:PORT; write 127.0.0.1:9100, or :9100 for all addresses"
+        )
+    return host.removeprefix("[").removesuffix("]") or None, int(port)
 
 
 def check_workflow_id(workflow_id: str) -> str:

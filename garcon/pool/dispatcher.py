@@ -163,6 +163,8 @@ class Dispatcher:
         self._stopping = False
         self._last_number = 0
         self.tally = Tally()
+        #: When `run` last went round, loop time.
+        self.ticked_s = asyncio.get_running_loop().time()
 
     def adopt(self, flow: FlowDescription) -> None:
         """Serve the activities of `flow`, as it is now, from the next poll on.
@@ -277,7 +279,7 @@ class Dispatcher:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._next_tick_s(loop.time()))
-            now_s = loop.time()
+            self.ticked_s = now_s = loop.time()
             for task in list(self._held.values()):
                 if task.next_beat_s <= now_s and not task.vanished:
                     task.next_beat_s = now_s + task.heartbeat_s / BEATS_A_TIMEOUT

@@ -44,6 +44,7 @@ EVENTS: Mapping[str, Event] = {
     ),
     "status.unserved": Event("WARNING", "`garcon status` cannot see this pool; `why` tells."),
     "status.failed": Event("ERROR", "A mistake of garcon's own while it told its status."),
+    "metrics.served": Event("INFO", "Prometheus may ask for figures at `url`."),
     # Its processes.
     "slot.left": Event("DEBUG", "A child has gone as it was asked to."),
     "slot.died": Event(

@@ -33,6 +33,7 @@ from garcon.pool.nursery import Child
 from garcon.pool.recovery import answer_for_the_dead
 from garcon.pool.registration import RETENTION_DAYS, ensure_types
 from garcon.pool.slots import ChildKind
+from garcon.pool.tally import TaskEnd
 
 logger = logging.getLogger("garcon.pool")
 
@@ -101,6 +102,8 @@ class Service:
         self.is_closing = False
         #: Whether the engine could not be reached when it was last called.
         self.is_line_lost = False
+        #: Told how each task ended; set before it begins.
+        self.on_end: Callable[[TaskEnd], None] | None = None
         #: What it works with, None before it has begun.
         self.work: Work | None = None
         self._desk: Desk | None = None
@@ -165,6 +168,7 @@ class Service:
             on_overdue=self._on_overdue,
             activities=self._config.activities,
             cancel_grace_s=self._config.cancel_grace_s,
+            on_end=self.on_end,
         )
         self._deciding = Deciding(
             plane,

@@ -40,7 +40,7 @@ class PoolStatus:
         self._vitals = vitals
         self._rates = RecentRates()
         self._backlog: Backlog | None = None
-        self._began_s = asyncio.get_running_loop().time()
+        self._began_s = time.monotonic()
         vitals.on_look.append(self._on_look)
 
     async def close(self) -> None:
@@ -66,7 +66,7 @@ class PoolStatus:
             "engine": work.engine.describe().removeprefix("engine: ") if work else None,
             "engine_reachable": not self._service.is_line_lost,
             "state": _state(pool, work is not None),
-            "uptime_s": round(now_s - self._began_s, 3),
+            "uptime_s": round(time.monotonic() - self._began_s, 3),
             "wanted": {kind.value: count for kind, count in pool.wanted.items()},
             "workers": [one for one in children if one["kind"] == ChildKind.WORKER.value],
             "deciders": [one for one in children if one["kind"] == ChildKind.DECIDER.value],
@@ -87,6 +87,15 @@ class PoolStatus:
         if work is None:
             return {}
         return {**work.dispatcher.tally.counts(), "decisions": work.deciding.decided}
+
+    def one_line(self, now_s: float) -> str:
+        """Return what the pool is doing in a few words."""
+        counts = self.counts()
+        rate = self._rates.per_s(counts, now_s).get("completed", 0.0)
+        slots = [one for one in self._pool().slots.values() if one.kind is ChildKind.WORKER]
+        up = sum(one.state is State.UP for one in slots)
+        done = f"{counts.get('completed', 0)} done, {counts.get('failed', 0)} failed"
+        return f"{up} of {len(slots)} workers up, {done}, {rate:.1f}/s lately"
 
     def pids(self) -> Iterable[int]:
         """Return the processes whose memory and CPU are of interest."""

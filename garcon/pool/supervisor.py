@@ -98,6 +98,7 @@ class Supervisor:
         if config.procs is None:
             autosize = AutoSize(machine, config.max_procs, self._on_size)
         self._service = Service(config, display, self._on_overdue, autosize, mission)
+        self._observatory = Observatory(config, self._service, lambda: self._pool)
         self._described = asyncio.Event()
         self._flow: FlowDescription | None = None
         self._starting: dict[int, asyncio.Task[Any]] = {}
@@ -117,8 +118,6 @@ class Supervisor:
             GarconError: why it could not do what it was asked; with its own exit code.
         """
         loop = asyncio.get_running_loop()
-        observatory = Observatory(self._config, self._service, lambda: self._pool)
-        await observatory.open()
         loop.set_exception_handler(self._on_accident)
         self._install_signals()
         self._serving = self._jobs.spawn(self._serve())
@@ -128,7 +127,7 @@ class Supervisor:
             await self._leave(self._serving)
         finally:
             self._serving.cancel()
-            await observatory.close()
+            await self._observatory.close()
             await self._close()
             self._ignore_signals()
         return self._verdict()
@@ -167,6 +166,7 @@ class Supervisor:
             return
         self._stopping = True
         log_event(logger, logging.INFO, "pool.stopping")
+        self._observatory.tell_stopping()
         if self._serving is not None and self._service.work is None:
             # It has not begun: nothing is in hand, and nothing is to be taken any more.
             self._serving.cancel()
@@ -192,6 +192,7 @@ class Supervisor:
     async def _serve(self) -> None:
         """Begin the service, run the execution if one was asked for, and ask for the stop."""
         try:
+            await self._observatory.open()
             engine = await self._service.prepare()
             await self._described.wait()
             assert self._flow is not None
@@ -451,3 +452,4 @@ class Supervisor:
         if workers and up == len(workers):
             self._told_ready = True
             log_event(logger, logging.INFO, "pool.ready", workers=up)
+            self._observatory.tell_ready(up)
