@@ -444,7 +444,8 @@ def _continue(draft: Draft, given: dict[str, Any], done: int, world: World) -> N
         **profile_attributes(profile),
     }
     draft.close("WorkflowExecutionContinuedAsNew", attributes, {})
-    draft.effects.append(StartNext(profile, given.get("input"), old.run_id))
+    # Before the children that this answer starts: one of them may want the same workflow id.
+    draft.effects.insert(0, StartNext(profile, given.get("input"), old.run_id))
 
 
 def _schedule_lambda(draft: Draft, given: dict[str, Any], done: int, world: World) -> None:

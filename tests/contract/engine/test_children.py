@@ -337,3 +337,15 @@ def test_a_run_may_signal_itself_and_one_that_closes_still_sends(swf: Swf) -> No
     )
     assert swf.last("target", target, "WorkflowExecutionSignaled")["signalName"] == "last words"
     assert swf.names("w", run_id)[-1] == "WorkflowExecutionCompleted"
+
+
+def test_a_successor_has_its_id_before_any_child_can_take_it(swf: Swf) -> None:
+    """A run that starts a child of its own id and continues stays the only one."""
+    swf.start()
+    swf.step(start_child("w"), decide("ContinueAsNewWorkflowExecution", **RUN))
+    found = swf.api.list_open_workflow_executions(domain="dom", startTimeFilter={"oldestDate": 0})[
+        "executionInfos"
+    ]
+    assert len(found) == 1
+    first = attributes(swf.history("w", found[0]["execution"]["runId"])[0])
+    assert "continuedExecutionRunId" in first

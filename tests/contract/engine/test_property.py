@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from garcon.engine.core.faults import Fault
 from garcon.engine.http.shapes import load_checks
@@ -171,6 +172,7 @@ class RandomClients(RuleBasedStateMachine):
         self.call("RegisterDomain", **given)
         self.call("RegisterWorkflowType", domain="dom", name="flow", version="1")
         self.call("RegisterActivityType", domain="dom", name="act", version="1")
+        self.begin_run("w0", "100000")
 
     def open_engine(self) -> None:
         """Open the file as a starting engine does."""
@@ -218,6 +220,10 @@ class RandomClients(RuleBasedStateMachine):
     @rule(workflow=WORKFLOWS, run_s=st.sampled_from(["20", "100", "100000"]))
     def start(self, workflow: str, run_s: str) -> None:
         """Start a run where none is open."""
+        self.begin_run(workflow, run_s)
+
+    def begin_run(self, workflow: str, run_s: str) -> None:
+        """What ``start`` does, for other rules."""
         given = {**RUN, "executionStartToCloseTimeout": run_s}
         self.attempt(
             "StartWorkflowExecution",
@@ -244,12 +250,12 @@ class RandomClients(RuleBasedStateMachine):
         self.held[kind].append(task["taskToken"])
 
     @rule(repeat=st.booleans())
-    def poll_activity(self, repeat: bool) -> None:
+    def poll_work(self, repeat: bool) -> None:
         """Take work, or ask for the last one again."""
         self.poll("activity", "PollForActivityTask", "work", repeat)
 
     @rule(repeat=st.booleans(), task_list=st.sampled_from(["decide", "decide", "sticky"]))
-    def poll_decision(self, repeat: bool, task_list: str) -> None:
+    def poll_decide(self, repeat: bool, task_list: str) -> None:
         """Take a decision, or ask for the last one again."""
         self.poll("decision", "PollForDecisionTask", task_list, repeat)
 
@@ -257,39 +263,59 @@ class RandomClients(RuleBasedStateMachine):
         """Return any token ever held, mostly a late one."""
         return self.held[kind][-1 - number % len(self.held[kind])]
 
-    @precondition(lambda self: self.held["decision"])
     @rule(
-        number=SMALL,
+        late=st.one_of(st.just(0), st.just(0), SMALL),
+        workflow=WORKFLOWS,
         decisions=st.lists(DECISION, max_size=5),
-        close=st.one_of(st.none(), st.none(), CLOSE),
+        close=st.one_of(st.none(), st.none(), st.none(), CLOSE),
         sticky=st.sampled_from([None, None, "5", "NONE"]),
     )
-    def decide(self, number: int, decisions: list[Any], close: Any, sticky: str | None) -> None:
-        """Answer a decision task, in time or late."""
+    def decide(
+        self, late: int, workflow: str, decisions: list[Any], close: Any, sticky: str | None
+    ) -> None:
+        """Take a decision task and answer it, or an older one; begin a run if none waits."""
+        self.settle_decision(late, workflow, decisions, close, sticky)
+
+    def settle_decision(
+        self, late: int, workflow: str, decisions: list[Any], close: Any, sticky: str | None
+    ) -> None:
+        """What ``decide`` does, for other rules."""
+        for task_list in ("sticky", "decide"):
+            self.poll("decision", "PollForDecisionTask", task_list, False)
+        if not self.held["decision"]:
+            self.begin_run(workflow, "100000")
+            return
         given: dict[str, Any] = {"decisions": decisions + ([close] if close else [])}
         if sticky is not None:
             given["taskList"] = {"name": "sticky"}
             given["taskListScheduleToStartTimeout"] = sticky
-        token = self.token("decision", number)
+        token = self.token("decision", late)
         self.attempt(
             "RespondDecisionTaskCompleted", "UnknownResourceFault", taskToken=token, **given
         )
 
-    @precondition(lambda self: self.held["activity"])
     @rule(
-        number=SMALL,
+        late=st.one_of(st.just(0), SMALL),
         operation=st.sampled_from(
             [
                 "RespondActivityTaskCompleted",
                 "RespondActivityTaskFailed",
                 "RespondActivityTaskCanceled",
                 "RecordActivityTaskHeartbeat",
+                "RecordActivityTaskHeartbeat",
             ]
         ),
     )
-    def answer(self, number: int, operation: str) -> None:
-        """Answer an activity or beat for it, in time or late."""
-        self.attempt(operation, "UnknownResourceFault", taskToken=self.token("activity", number))
+    def answer(self, late: int, operation: str) -> None:
+        """Take an activity and answer it, or an older one, or beat for it."""
+        self.work(late, operation)
+
+    def work(self, late: int, operation: str) -> None:
+        """What ``answer`` does, for other rules."""
+        self.poll("activity", "PollForActivityTask", "work", False)
+        if self.held["activity"]:
+            token = self.token("activity", late)
+            self.attempt(operation, "UnknownResourceFault", taskToken=token)
 
     @rule(
         workflow=WORKFLOWS,
@@ -310,6 +336,10 @@ class RandomClients(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0, 1, 5, 31, 200]))
     def wait(self, seconds: int) -> None:
         """Let time pass, one deadline after the other."""
+        self.pass_time(seconds)
+
+    def pass_time(self, seconds: int) -> None:
+        """What ``wait`` does, for other rules."""
         target_ms = self.clock.now_ms() + seconds * 1000
         deadlines = self.kernel.world.deadlines
         while (next_ms := deadlines.next_ms()) is not None and next_ms <= target_ms:
@@ -325,6 +355,59 @@ class RandomClients(RuleBasedStateMachine):
         self.kernel.world.database.close()
         self.open_engine()
         assert self.observed() == before
+
+    @rule(seed=st.integers(0, 2**32))
+    def bustle(self, seed: int) -> None:
+        """Do a dozen things in a row: hypothesis alone seldom gets far into a run."""
+        dice = random.Random(seed)
+        for _ in range(12):
+            what = dice.choice(("decide", "decide", "answer", "answer", "wait", "disturb"))
+            if what == "decide":
+                self.decide_somehow(dice)
+            elif what == "answer":
+                names = ("Completed", "Failed", "Canceled")
+                operation = f"RespondActivityTask{dice.choice(names)}"
+                if dice.random() < 0.4:
+                    operation = "RecordActivityTaskHeartbeat"
+                self.work(dice.choice((0, 0, 1)), operation)
+            elif what == "wait":
+                self.pass_time(dice.choice((0, 1, 1, 5, 31)))
+            else:
+                self.attempt(
+                    "SignalWorkflowExecution",
+                    "UnknownResourceFault",
+                    domain="dom",
+                    workflowId=f"w{dice.randrange(3)}",
+                    signalName="s",
+                )
+
+    def decide_somehow(self, dice: random.Random) -> None:
+        """Answer a decision task with mostly work and now and then a close."""
+        times = ("NONE", "NONE", "1", "7", "30")
+        clocks = ("scheduleToStartTimeout", "scheduleToCloseTimeout", "startToCloseTimeout")
+        decisions = [
+            schedule(
+                f"a{dice.randrange(6)}",
+                heartbeatTimeout=dice.choice(times),
+                **{clock: dice.choice(times) for clock in clocks},
+            )
+            for _ in range(dice.randrange(4))
+        ]
+        others = [
+            decide("RequestCancelActivityTask", activityId=f"a{dice.randrange(6)}"),
+            decide("StartTimer", timerId=f"t{dice.randrange(3)}", startToFireTimeout="6"),
+            decide("CancelTimer", timerId=f"t{dice.randrange(3)}"),
+            decide(
+                "StartChildWorkflowExecution",
+                workflowType=FLOW,
+                workflowId=f"w{dice.randrange(3)}",
+                **RUN,
+            ),
+        ]
+        decisions.extend(dice.sample(others, dice.randrange(3)))
+        close = decide("CompleteWorkflowExecution") if dice.random() < 0.1 else None
+        sticky = dice.choice((None, None, None, "5"))
+        self.settle_decision(0, "w0", decisions, close, sticky)
 
     # -- what must hold -----------------------------------------------------------------------
 
@@ -385,10 +468,11 @@ class RandomClients(RuleBasedStateMachine):
 
 
 RandomClients.TestCase.settings = settings(
-    max_examples=25,
-    stateful_step_count=40,
+    max_examples=60,
+    stateful_step_count=50,
     deadline=None,
     database=None,
+    phases=(Phase.generate,),  # shrinking takes minutes; the failing steps are printed anyway
     suppress_health_check=list(HealthCheck),
 )
 TestRandomClients = RandomClients.TestCase
