@@ -234,3 +234,26 @@ def cancel(context: click.Context, /, **told: Any) -> int:
     from garcon.backfill.status import run_cancel
 
     return run_cancel({**told, "flow": context.obj}, sys.stdout, sys.stderr)
+
+
+_locate_options = _all_of(
+    click.option("--domain", metavar="DOMAIN",
+                 help="SWF's domain.  [default: the one that has the execution]"),
+)  # fmt: skip
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("workflow_id")
+@click.argument("run_id", required=False)
+@click.option("-o", "--output", type=click.Path(dir_okay=False), metavar="FILE",
+              help="Where to.  [default: report-WORKFLOW_ID.html]")  # fmt: skip
+@_locate_options
+@_place_options
+def report(**told: Any) -> int:
+    """Write what the histories of an execution say into one HTML page, and print its path.
+
+    The newest execution of WORKFLOW_ID, or the one of RUN_ID; open or closed, on AWS as well.
+    """
+    from garcon.backfill.reporting import run_report
+
+    return run_report(told, sys.stdout, sys.stderr)

@@ -22,7 +22,7 @@ from garcon.pool.execution import Run, as_service_error, without_own_keys
 
 PAGE_MAX = 1_000  # SWF's largest
 
-_EVER = {"oldestDate": datetime.fromtimestamp(0, timezone.utc)}
+EVER = {"oldestDate": datetime.fromtimestamp(0, timezone.utc)}
 
 
 class Finder:
@@ -93,7 +93,7 @@ class Finder:
     def _pages(self, operation: str, chosen: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         words = {
             "domain": self._flow.domain,
-            "startTimeFilter": _EVER,
+            "startTimeFilter": EVER,
             "maximumPageSize": PAGE_MAX,
             **chosen,
         }
