@@ -34,7 +34,7 @@ from garcon.event import (
     get_current_context,
 )
 from garcon.flow import client_of, describe
-from garcon.flowdecider import Answer, FlowDecider, answer_needs
+from garcon.flowdecider import Answer, FlowDecider, answer_needs, tell_failure
 from garcon.history import RunState
 from garcon.kept import DecisionTask
 from garcon.log import GarconLogger
@@ -79,7 +79,8 @@ class DeciderWorker(GarconLogger):
         version: version of the workflow type.
         task_list: task list of the decisions; equals the flow's name.
         activities: all activities of the flow.
-        on_exception: called with this worker and the error when a decision fails; may be None.
+        on_exception: called with this worker and the error when a poll, an answer or a whole
+            execution fails; may be None.
     """
 
     def __init__(self, flow: Any, register: bool = True) -> None:
@@ -232,6 +233,8 @@ class DeciderWorker(GarconLogger):
             decisions.execution_context = answer.execution_context
         for note in answer.notes:
             self.logger.info("%s", note)
+        if answer.error is not None:
+            self._tell_failure(answer.error)
 
     def run(self, identity: str | None = None) -> bool:
         """Wait up to a minute for a decision task and answer it.
@@ -280,7 +283,12 @@ class DeciderWorker(GarconLogger):
             check_decisions(decisions)
         except DecisionError as error:
             decisions[:] = [batch.fail_execution(cut(str(error), REASON_MAX), error.details)]
+            self._tell_failure(error)
         return decisions
+
+    def _tell_failure(self, error: DecisionError) -> None:
+        self.logger.error("the execution fails: %s", error)
+        tell_failure(self, self.on_exception, error)
 
     def _respond(self, poll: Mapping[str, Any], decisions: Decisions) -> None:
         told = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from garcon.batch import Decision, start_timer
@@ -20,6 +20,7 @@ from garcon.flow import activities_by_name
 from garcon.history import AGAIN_TIMER, RunState
 from garcon.instance import ActivityInstanceNotReadyException
 from garcon.kept import BYTES_MAX, RUNS_MAX, DecisionTask, FetchOlder, FetchRun, KeptStates
+from garcon.log import GarconLogger
 from garcon.plan import Need, NeedFreeze, NeedShard, Plan, ShardNeeds
 from garcon.planner import Planning, plan_declared
 from garcon.shardfold import is_shard_type
@@ -59,6 +60,7 @@ class Answer:
         notes: lines worth logging.
         terminate: workflow and run ids of shards that outlived their grace; whoever sends the
             answer terminates them first.
+        error: why the execution fails, where it does; its cause is what the flow's code raised.
     """
 
     decisions: list[Decision]
@@ -67,14 +69,18 @@ class Answer:
     closes: bool
     notes: tuple[str, ...]
     terminate: tuple[tuple[str, str], ...] = ()
+    error: DecisionError | None = field(default=None, compare=False)
 
 
-class FlowDecider:
+class FlowDecider(GarconLogger):
     """The decider of one flow; one per process.
 
     Attributes:
         flow: the flow, a module or an object.
         description: its names and numbers.
+        domain: SWF's domain.
+        version: version of the workflow type.
+        task_list: task list of the decisions; equals the flow's name.
     """
 
     def __init__(
@@ -97,6 +103,8 @@ class FlowDecider:
         """
         self.flow = flow
         self.description = description
+        self.domain, self.version = description.domain, description.version
+        self.task_list = description.task_list
         self._clock = clock
         self._timeout_s = float(description.decision_timeout_s)
         self._kept = KeptStates(max_runs, max_bytes)
@@ -206,6 +214,7 @@ def _answer(planning: Planning, plan_of: Callable[[], Plan]) -> Answer:
         plan.closes,
         plan.notes,
         plan.terminate,
+        plan.error,
     )
 
 
@@ -281,5 +290,21 @@ def run_decider(decider: Any, schedule: Schedule, state: RunState) -> DecisionEr
     except USER_ERRORS as error:
         raise DecisionError(
             f"the decider raised {error_line(error)}", error_details(error)
-        ) from None
+        ) from error
     return None
+
+
+def tell_failure(actor: Any, hook: Callable[..., Any] | None, error: DecisionError) -> None:
+    """Tell a flow's `on_exception` why an execution fails; what it raises itself is logged.
+
+    Args:
+        actor: who decided; it has a `logger`.
+        hook: `on_exception(actor, error)`, if the flow has one.
+        error: why; the hook gets what the flow's own code raised, where it did.
+    """
+    if hook is None:
+        return
+    try:
+        hook(actor, error.__cause__ or error)
+    except USER_ERRORS:
+        actor.logger.exception("on_exception of the flow failed")

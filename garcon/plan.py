@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from garcon.batch import Decision
 from garcon.description import ActivityDescription
+from garcon.errors import DecisionError
 from garcon.manifest import Item, Manifest
 from garcon.outcome import DETAILS_MAX
 
@@ -93,6 +94,7 @@ class Plan:
         closes: whether the last decision closes the execution.
         notes: lines worth logging.
         terminate: workflow and run ids of shards that are still open though it closes.
+        error: why the execution fails, where it does.
     """
 
     decisions: list[Decision]
@@ -101,6 +103,7 @@ class Plan:
     closes: bool = False
     notes: tuple[str, ...] = ()
     terminate: tuple[tuple[str, str], ...] = ()
+    error: DecisionError | None = field(default=None, compare=False)
 
 
 class Standing(Enum):

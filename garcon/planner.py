@@ -435,7 +435,8 @@ class Planning:
         details = f"{text}\n\n{error.details}" if error.details else text
         self._batch = Batch()
         decision = make.fail_execution(cut(text, REASON_MAX), cut(details, DETAILS_MAX))
-        return self._close(decision, f"failed: {cut(text, REASON_MAX)}")
+        plan = self._close(decision, f"failed: {cut(text, REASON_MAX)}")
+        return replace(plan, error=error)
 
     def _close(self, decision: Decision, note: str) -> Plan:
         self._batch.force(decision)

@@ -69,7 +69,7 @@ def _run_generator(
         raise GeneratorError(
             f"generator {name} of activity {activity_name!r} raised {error_line(error)}",
             error_details(error),
-        ) from None
+        ) from error
     raise GeneratorError(
         f"generator {name} of activity {activity_name!r} returned None; it has to yield dicts"
     )
@@ -104,7 +104,7 @@ def prepare(
             f"the input of {cut(manifest.describe(index), 120)} cannot be made: "
             f"{error_line(error)}",
             details,
-        ) from None
+        ) from error
 
 
 def required_keys(activity: Activity, context: Mapping[str, Any]) -> frozenset[str] | None:
@@ -123,7 +123,7 @@ def required_keys(activity: Activity, context: Mapping[str, Any]) -> frozenset[s
         raise DecisionError(
             f"the requirements of {activity.name!r} raised {error_line(error)}",
             error_details(error),
-        ) from None
+        ) from error
 
 
 def input_text(data: Mapping[str, Any]) -> str:

@@ -15,7 +15,9 @@ from typing import Any
 from garcon.decider import Answer, DecisionTask, FlowDecider
 from garcon.description import FlowDescription
 from garcon.errors import GarconError
+from garcon.flowdecider import tell_failure
 from garcon.pool.frames import Channel, Frame
+from garcon.shardfold import is_shard_type
 
 
 class PageGone(GarconError):
@@ -69,6 +71,10 @@ class _Decision:
             self._give_up(error)
         else:
             self._answer(answer)
+            if answer.error is not None and not is_shard_type(self._head["workflow_type"]):
+                # Behind the answer: an alert may take its time, the execution need not wait for it.
+                hook = getattr(self._decider.flow, "on_exception", None)
+                tell_failure(self._decider, hook, answer.error)
 
     def _decision_task(self, events: list[dict[str, Any]]) -> DecisionTask:
         head = self._head

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from garcon import activity, decider
+from garcon import activity, decider, runner, task
 from garcon.errors import GarconError
 from tests.unit.deciding import flow_of, numbers
 from tests.unit.swf_histories import Swf
@@ -283,6 +283,47 @@ def test_an_error_while_answering_ends_the_answer_and_not_the_loop(caplog):
     assert "WorkflowExecutionCompleted" == swf.status
     assert "a decision failed: ZeroDivisionError" in caplog.text
     assert [(worker, ZeroDivisionError)] == [(actor, type(error)) for actor, error in told]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda broken: {"decider": broken},
+        lambda broken: {"only": {"generators": [broken]}},
+        lambda broken: {"only": {"run": runner.Sync(task.list(broken))}},
+    ],
+)
+def test_on_exception_hears_what_the_flow_raised_when_an_execution_fails(make, caplog):
+    """The error itself, as 1.x passed it on, from a decider, a generator or a task list."""
+
+    def broken(schedule):
+        raise KeyError("cup")
+
+    told = []
+    flow = flow_of(**{"only": {}, **make(broken)})
+    flow.on_exception = lambda actor, error: told.append((actor, repr(error))) or 1 / 0
+    swf = Swf()
+    worker = worker_of(flow, swf)
+
+    with caplog.at_level(logging.ERROR):
+        serve(worker, swf)
+
+    assert "WorkflowExecutionFailed" == swf.status
+    assert [(worker, "KeyError('cup')")] == told
+    assert "the execution fails: " in caplog.text
+
+
+def test_on_exception_hears_that_retries_are_used_up():
+    """And of nothing else: a failed attempt is the activity's matter."""
+    told = []
+    flow = flow_of(only={"retry": 1})
+    flow.on_exception = lambda actor, error: told.append(str(error))
+    swf = Swf()
+
+    serve(worker_of(flow, swf), swf, Swf.fail)
+
+    assert "WorkflowExecutionFailed" == swf.status
+    assert ["only after 2 attempts: boom"] == told
 
 
 def test_a_failed_poll_is_told_and_waited_out(monkeypatch, caplog):
