@@ -46,6 +46,7 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 #: Verbs that stand in modules of their own, imported when they are asked for.
 _ELSEWHERE = {
     "backfill": "garcon.backfill.commands:backfill",
+    "history": "garcon.backfill.commands:history",
     "report": "garcon.backfill.commands:report",
     "status": "garcon.pool.status_command:status",
 }

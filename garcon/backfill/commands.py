@@ -257,3 +257,18 @@ def report(**told: Any) -> int:
     from garcon.backfill.reporting import run_report
 
     return run_report(told, sys.stdout, sys.stderr)
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("workflow_id")
+@click.argument("run_id", required=False)
+@_locate_options
+@_place_options
+def history(**told: Any) -> int:
+    """Write the history of an execution as JSON on stdout; `garcon replay` reads it.
+
+    The newest execution of WORKFLOW_ID, or the one of RUN_ID; open or closed, on AWS as well.
+    """
+    from garcon.backfill.dump import run_history
+
+    return run_history(told, sys.stdout, sys.stderr)

@@ -1,0 +1,46 @@
+"""`garcon history`: the history of an execution as JSON, in SWF's wire form.
+
+One document, one event a line: `{"domain": ..., "execution": {"runId": ..., "workflowId": ...},
+"events": [...]}`. `garcon replay` reads it, and so does anything that reads JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TextIO
+
+from garcon.backfill.histories import read_events
+from garcon.backfill.locate import locate
+from garcon.history import epoch_s
+from garcon.pool.command import enter_folder
+
+
+def run_history(told: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
+    """Write the history of one execution; return the exit code.
+
+    Raises:
+        OSError: whoever reads it went away.
+    """
+    del err
+    enter_folder(told["chdir"])
+    found = locate(told["workflow_id"], told["run_id"], told["domain"], told["engine"])
+    events = read_events(found.connect(), found.domain, found.run)
+    execution = {"runId": found.run.run_id, "workflowId": found.run.workflow_id}
+    for piece in document(found.domain, execution, events):
+        out.write(piece)
+    return 0
+
+
+def document(
+    domain: str, execution: Mapping[str, str], events: Iterable[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Yield the text of the document, piece by piece."""
+    head = json.dumps({"domain": domain, "execution": execution}, sort_keys=True)
+    yield f'{head[:-1]}, "events": ['
+    before = "\n"
+    for event in events:
+        wired = {**event, "eventTimestamp": round(epoch_s(event["eventTimestamp"]), 3)}
+        yield before + json.dumps(wired, sort_keys=True, ensure_ascii=False)
+        before = ",\n"
+    yield "\n]}\n"
