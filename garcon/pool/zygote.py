@@ -314,8 +314,10 @@ def main() -> int:
     if order.path:
         sys.path[:] = order.path
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A pipe would be block-buffered: what a task prints is to appear when it prints it.
-        sys.stdout.reconfigure(line_buffering=True)
+        # A pipe would be block-buffered: what a task prints is to appear when it prints it. And
+        # PYTHONUNBUFFERED, common in containers, writes a line's end apart from the line: two
+        # workers that print at once would tear each other's lines.
+        sys.stdout.reconfigure(line_buffering=True, write_through=False)
     if order.log.get("file"):
         # Before the fork, once: it takes a tenth of a second.
         importlib.import_module("concurrent_log_handler")
