@@ -134,6 +134,8 @@ class PoolMetrics:
         )
         self._peaks: dict[str, int] = {}
         self._runner: web.AppRunner | None = None
+        #: Where the page is, once it is served.
+        self.url = ""
 
     def observe(self, end: TaskEnd) -> None:
         """Count one task's end."""
@@ -166,8 +168,7 @@ class PoolMetrics:
         self._runner = runner
         address = runner.addresses[0]
         shown = f"[{address[0]}]" if ":" in address[0] else address[0]
-        url = f"http://{shown}:{address[1]}/metrics"
-        log_event(logger, logging.INFO, "metrics.served", url=url)
+        self.url = f"http://{shown}:{address[1]}/metrics"
 
     async def close(self) -> None:
         """Serve no more."""

@@ -7,10 +7,12 @@ Only a command that asks for what it cannot have (a port that is taken) is refus
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from garcon.log import log_event
 from garcon.pool.config import PoolConfig
 from garcon.pool.jobs import Jobs
 from garcon.pool.notify import Notifier
@@ -22,6 +24,8 @@ from garcon.pool.vitals import Vital, Vitals
 
 if TYPE_CHECKING:
     from garcon.pool.metrics import PoolMetrics
+
+logger = logging.getLogger("garcon.pool")
 
 #: A dispatcher that has not gone round for so long, seconds, does not work.
 STUCK_S = 10.0
@@ -60,7 +64,9 @@ class Observatory:
             self._jobs.spawn(self._beat(self._notifier.beat_every_s))
 
     def tell_ready(self, workers: int) -> None:
-        """Tell the service manager that the pool works."""
+        """Tell the service manager that the pool works, and the log where its figures are."""
+        if self._metrics is not None:
+            log_event(logger, logging.INFO, "metrics.served", url=self._metrics.url)
         self._notifier.ready(f"{workers} workers up")
         self.vitals.on_look.append(self._tell_progress)
 
