@@ -15,20 +15,22 @@ from garcon.backfill.locate import locate
 from garcon.history import epoch_s
 from garcon.pool.command import enter_folder
 
+READER_LEFT = 1
+
 
 def run_history(told: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
-    """Write the history of one execution; return the exit code.
-
-    Raises:
-        OSError: whoever reads it went away.
-    """
+    """Write the history of one execution; return the exit code: 1 if its reader went away."""
     del err
     enter_folder(told["chdir"])
     found = locate(told["workflow_id"], told["run_id"], told["domain"], told["engine"])
     events = read_events(found.connect(), found.domain, found.run)
     execution = {"runId": found.run.run_id, "workflowId": found.run.workflow_id}
-    for piece in document(found.domain, execution, events):
-        out.write(piece)
+    try:
+        for piece in document(found.domain, execution, events):
+            out.write(piece)
+        out.flush()
+    except OSError:
+        return READER_LEFT
     return 0
 
 
