@@ -7,65 +7,29 @@ is checked before any of it counts, and then a failing decision stops none behin
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 from garcon.engine.core import faults
-from garcon.engine.core.draft import (
-    CallLambda,
-    CancelOther,
-    Draft,
-    SignalOther,
-    StartChild,
-    StartNext,
-    Step,
-    parse_duration,
-)
-from garcon.engine.core.model import (
-    REGISTERED,
-    Activity,
-    Child,
-    Execution,
-    Lambda,
-    Profile,
-    Timer,
-    TypeRecord,
+from garcon.engine.core.draft import Draft, Step, parse_duration
+from garcon.engine.core.model import REGISTERED, Activity, Execution, Timer, TypeRecord
+from garcon.engine.core.outward import (
+    cancel_external,
+    continue_as_new,
+    schedule_lambda,
+    signal_external,
+    start_child,
+    unhandled,
 )
 from garcon.engine.core.tables import (
     ACTIVITY_DEFAULTS,
     BARE_DECISIONS,
     CLOSING_DECISIONS,
     DECISION_ATTRIBUTES,
-    MAX_LAMBDA_S,
     MAX_OPEN_ACTIVITIES,
-    MAX_OPEN_CHILDREN,
-    MAX_OPEN_EXECUTIONS,
-    MAX_OPEN_LAMBDAS,
     MAX_OPEN_TIMERS,
-    START_DEFAULTS,
 )
-from garcon.engine.core.transitions import profile_attributes, started_decision
-
-
-class World(Protocol):
-    """What decisions may ask about the rest of the engine (reading only)."""
-
-    def activity_type(self, domain: str, name: str, version: str) -> TypeRecord | None:
-        """A registered or deprecated activity type."""
-
-    def workflow_type(self, domain: str, name: str, version: str) -> TypeRecord | None:
-        """A registered or deprecated workflow type."""
-
-    def open_executions(self, domain: str) -> int:
-        """Open executions in the domain."""
-
-    def mint_run_id(self) -> str:
-        """A new run id."""
-
-    def allow(self, decision_type: str) -> bool:
-        """Whether the account's rate for such decisions permits one more; takes a token."""
-
-    def has_lambda(self) -> bool:
-        """Whether this engine can run functions at all."""
+from garcon.engine.core.transitions import started_decision
+from garcon.engine.core.world import World
 
 
 class Answer(NamedTuple):
@@ -256,282 +220,25 @@ def _record_marker(draft: Draft, given: dict[str, Any], done: int, _world: World
     draft.record("MarkerRecorded", attributes)
 
 
-def _start_child(draft: Draft, given: dict[str, Any], done: int, world: World) -> None:
-    state = draft.state
-    name, version = given["workflowType"]["name"], given["workflowType"]["version"]
-    settings: dict[str, Any] = {}
-    record = world.workflow_type(state.profile.domain, name, version)
-    cause = type_cause(record) or start_cause(given, record, settings)
-    if cause is None and len(state.children) >= MAX_OPEN_CHILDREN:
-        cause = "OPEN_CHILDREN_LIMIT_EXCEEDED"
-    if cause is None and world.open_executions(state.profile.domain) >= MAX_OPEN_EXECUTIONS:
-        cause = "OPEN_WORKFLOWS_LIMIT_EXCEEDED"
-    if cause is None and not world.allow("StartChildWorkflowExecution"):
-        cause = "CHILD_CREATION_RATE_EXCEEDED"
-    if cause is not None:
-        failure = {
-            "workflowType": {"name": name, "version": version},
-            "workflowId": given["workflowId"],
-            "cause": cause,
-            "initiatedEventId": 0,
-            "decisionTaskCompletedEventId": done,
-            "control": given.get("control"),
-        }
-        draft.record("StartChildWorkflowExecutionFailed", failure)
-        return
-    _initiate_child(draft, given, done, settings, record)
-
-
-def _initiate_child(
-    draft: Draft,
-    given: dict[str, Any],
-    done: int,
-    settings: dict[str, Any],
-    record: TypeRecord | None,
-) -> None:
-    parent = draft.state.profile
-    kind = given["workflowType"]
-    defaults = record.defaults if record else {}
-    profile = make_profile(
-        parent.domain, given["workflowId"], "", kind["name"], kind["version"], settings
-    )._replace(
-        priority=given.get("taskPriority", defaults.get("defaultTaskPriority")),
-        lambda_role=given.get("lambdaRole", defaults.get("defaultLambdaRole")),
-        tags=tuple(given.get("tagList") or ()),
-        parent_key=draft.state.key,
-        parent_workflow_id=parent.workflow_id,
-        parent_run_id=parent.run_id,
-    )
-    attributes = {
-        "workflowId": profile.workflow_id,
-        "control": given.get("control"),
-        "input": given.get("input"),
-        **profile_attributes(profile),
-        "decisionTaskCompletedEventId": done,
-    }
-    initiated_id = draft.record("StartChildWorkflowExecutionInitiated", attributes)
-    child = Child(initiated_id, profile.workflow_id, "", profile.name, profile.version, 0)
-    draft.put("children", child)
-    profile = profile._replace(parent_initiated_id=initiated_id)
-    draft.effects.append(
-        StartChild(
-            draft.state.key,
-            initiated_id,
-            done,
-            profile,
-            given.get("input"),
-            given.get("control"),
-        )
-    )
-
-
-def _signal_external(draft: Draft, given: dict[str, Any], done: int, world: World) -> None:
-    attributes = {
-        "workflowId": given["workflowId"],
-        "runId": given.get("runId"),
-        "control": given.get("control"),
-        "decisionTaskCompletedEventId": done,
-    }
-    if not world.allow("SignalExternalWorkflowExecution"):
-        cause = "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED"
-        failure = {**attributes, "initiatedEventId": 0, "cause": cause}
-        draft.record("SignalExternalWorkflowExecutionFailed", failure)
-        return
-    data = given.get("input")
-    name = given["signalName"]
-    initiated_id = draft.record(
-        "SignalExternalWorkflowExecutionInitiated",
-        {**attributes, "signalName": name, "input": data},
-    )
-    draft.effects.append(
-        SignalOther(
-            draft.state.key,
-            initiated_id,
-            done,
-            given["workflowId"],
-            given.get("runId"),
-            given.get("control"),
-            name,
-            data,
-        )
-    )
-
-
-def _cancel_external(draft: Draft, given: dict[str, Any], done: int, world: World) -> None:
-    attributes = {
-        "workflowId": given["workflowId"],
-        "runId": given.get("runId"),
-        "control": given.get("control"),
-        "decisionTaskCompletedEventId": done,
-    }
-    if not world.allow("RequestCancelExternalWorkflowExecution"):
-        cause = "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED"
-        failure = {**attributes, "initiatedEventId": 0, "cause": cause}
-        draft.record("RequestCancelExternalWorkflowExecutionFailed", failure)
-        return
-    initiated_id = draft.record("RequestCancelExternalWorkflowExecutionInitiated", attributes)
-    draft.effects.append(
-        CancelOther(
-            draft.state.key,
-            initiated_id,
-            done,
-            given["workflowId"],
-            given.get("runId"),
-            given.get("control"),
-        )
-    )
-
-
-def _unhandled(draft: Draft, kind: str, done: int) -> bool:
-    """Refuse a close while news wait that this decider has not seen."""
-    if draft.state.scheduled is None:
-        return False
-    failure = {"cause": "UNHANDLED_DECISION", "decisionTaskCompletedEventId": done}
-    draft.record(f"{kind}Failed", failure)
-    return True
-
-
 def _complete(draft: Draft, given: dict[str, Any], done: int, _world: World) -> None:
-    if not _unhandled(draft, "CompleteWorkflowExecution", done):
+    if not unhandled(draft, "CompleteWorkflowExecution", done):
         outcome = {"result": given["result"]} if given.get("result") is not None else {}
         attributes = {**outcome, "decisionTaskCompletedEventId": done}
         draft.close("WorkflowExecutionCompleted", attributes, outcome)
 
 
 def _fail(draft: Draft, given: dict[str, Any], done: int, _world: World) -> None:
-    if not _unhandled(draft, "FailWorkflowExecution", done):
+    if not unhandled(draft, "FailWorkflowExecution", done):
         outcome = {"reason": given.get("reason"), "details": given.get("details")}
         attributes = {**outcome, "decisionTaskCompletedEventId": done}
         draft.close("WorkflowExecutionFailed", attributes, outcome)
 
 
 def _cancel(draft: Draft, given: dict[str, Any], done: int, _world: World) -> None:
-    if not _unhandled(draft, "CancelWorkflowExecution", done):
+    if not unhandled(draft, "CancelWorkflowExecution", done):
         outcome = {"details": given.get("details")}
         attributes = {**outcome, "decisionTaskCompletedEventId": done}
         draft.close("WorkflowExecutionCanceled", attributes, outcome)
-
-
-def _continue(draft: Draft, given: dict[str, Any], done: int, world: World) -> None:
-    if _unhandled(draft, "ContinueAsNewWorkflowExecution", done):
-        return
-    old = draft.state.profile
-    version = given.get("workflowTypeVersion") or old.version
-    record = world.workflow_type(old.domain, old.name, version)
-    settings: dict[str, Any] = {}
-    cause = type_cause(record) or start_cause(given, record, settings)
-    if cause is None and not world.allow("ContinueAsNewWorkflowExecution"):
-        cause = "CONTINUE_AS_NEW_WORKFLOW_EXECUTION_RATE_EXCEEDED"
-    if cause is not None:
-        failure = {"cause": cause, "decisionTaskCompletedEventId": done}
-        draft.record("ContinueAsNewWorkflowExecutionFailed", failure)
-        return
-    run_id = world.mint_run_id()
-    profile = make_profile(old.domain, old.workflow_id, run_id, old.name, version, settings)
-    profile = profile._replace(
-        priority=given.get("taskPriority"),
-        lambda_role=given.get("lambdaRole"),
-        tags=tuple(given.get("tagList") or ()),
-        parent_key=old.parent_key,
-        parent_workflow_id=old.parent_workflow_id,
-        parent_run_id=old.parent_run_id,
-        parent_initiated_id=old.parent_initiated_id,
-    )
-    attributes = {
-        "input": given.get("input"),
-        "decisionTaskCompletedEventId": done,
-        "newExecutionRunId": run_id,
-        **profile_attributes(profile),
-    }
-    draft.close("WorkflowExecutionContinuedAsNew", attributes, {})
-    # Before the children that this answer starts: one of them may want the same workflow id.
-    draft.effects.insert(0, StartNext(profile, given.get("input"), old.run_id))
-
-
-def _schedule_lambda(draft: Draft, given: dict[str, Any], done: int, world: World) -> None:
-    state = draft.state
-    cause = None
-    if any(call.function_id == given["id"] for call in state.lambdas.values()):
-        cause = "ID_ALREADY_IN_USE"
-    elif len(state.lambdas) >= MAX_OPEN_LAMBDAS:
-        cause = "OPEN_LAMBDA_FUNCTIONS_LIMIT_EXCEEDED"
-    elif not world.has_lambda():
-        cause = "LAMBDA_SERVICE_NOT_AVAILABLE_IN_REGION"
-    elif not world.allow("ScheduleLambdaFunction"):
-        cause = "LAMBDA_FUNCTION_CREATION_RATE_EXCEEDED"
-    head = {"id": given["id"], "name": given["name"], "decisionTaskCompletedEventId": done}
-    if cause is not None:
-        draft.record("ScheduleLambdaFunctionFailed", {**head, "cause": cause})
-        return
-    timeout = given.get("startToCloseTimeout") or str(MAX_LAMBDA_S)
-    data = given.get("input")
-    settings = {"control": given.get("control"), "input": data, "startToCloseTimeout": timeout}
-    scheduled_id = draft.record("LambdaFunctionScheduled", {**head, **settings})
-    if not state.profile.lambda_role:
-        failure = {
-            "scheduledEventId": scheduled_id,
-            "cause": "ASSUME_ROLE_FAILED",
-            "message": "The execution has no lambda role",
-        }
-        draft.record("StartLambdaFunctionFailed", failure)
-        return
-    timeout_s = int(timeout)
-    draft.put(
-        "lambdas", Lambda(scheduled_id, given["id"], given["name"], 0, timeout_s, draft.now_ms)
-    )
-    draft.effects.append(
-        CallLambda(state.key, scheduled_id, given["id"], given["name"], data, timeout_s)
-    )
-
-
-def type_cause(record: TypeRecord | None) -> str | None:
-    """Why a workflow type cannot be started."""
-    if record is None:
-        return "WORKFLOW_TYPE_DOES_NOT_EXIST"
-    return None if record.status == REGISTERED else "WORKFLOW_TYPE_DEPRECATED"
-
-
-def start_cause(
-    given: dict[str, Any], record: TypeRecord | None, settings: dict[str, Any]
-) -> str | None:
-    """Why a run cannot be configured; fills ``settings`` with the effective values."""
-    defaults = record.defaults if record else {}
-    for member, default, cause in START_DEFAULTS:
-        value = given.get(member, defaults.get(default))
-        if value is None:
-            return f"DEFAULT_{cause}_UNDEFINED"
-        settings[member] = value
-    return None
-
-
-def make_profile(
-    domain: str,
-    workflow_id: str,
-    run_id: str,
-    name: str,
-    version: str,
-    settings: dict[str, Any],
-) -> Profile:
-    """A profile from effective start values; its start time is set when it starts."""
-    return Profile(
-        domain=domain,
-        workflow_id=workflow_id,
-        run_id=run_id,
-        name=name,
-        version=version,
-        task_list=settings["taskList"]["name"],
-        priority=None,
-        task_timeout_s=parse_duration(settings["taskStartToCloseTimeout"]),
-        run_timeout_s=int(settings["executionStartToCloseTimeout"]),
-        child_policy=settings["childPolicy"],
-        lambda_role=None,
-        tags=(),
-        start_ms=0,
-        parent_key=0,
-        parent_workflow_id=None,
-        parent_run_id=None,
-        parent_initiated_id=0,
-    )
 
 
 _HANDLERS: Final[dict[str, _Handler]] = {
@@ -540,12 +247,12 @@ _HANDLERS: Final[dict[str, _Handler]] = {
     "StartTimer": _start_timer,
     "CancelTimer": _cancel_timer,
     "RecordMarker": _record_marker,
-    "StartChildWorkflowExecution": _start_child,
-    "SignalExternalWorkflowExecution": _signal_external,
-    "RequestCancelExternalWorkflowExecution": _cancel_external,
+    "StartChildWorkflowExecution": start_child,
+    "SignalExternalWorkflowExecution": signal_external,
+    "RequestCancelExternalWorkflowExecution": cancel_external,
     "CompleteWorkflowExecution": _complete,
     "FailWorkflowExecution": _fail,
     "CancelWorkflowExecution": _cancel,
-    "ContinueAsNewWorkflowExecution": _continue,
-    "ScheduleLambdaFunction": _schedule_lambda,
+    "ContinueAsNewWorkflowExecution": continue_as_new,
+    "ScheduleLambdaFunction": schedule_lambda,
 }

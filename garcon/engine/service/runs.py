@@ -10,10 +10,10 @@ import json
 from typing import Any
 
 from garcon.engine.core import faults, transitions
-from garcon.engine.core.decisions import make_profile, start_cause
 from garcon.engine.core.draft import duration_text
 from garcon.engine.core.jsontext import encode
 from garcon.engine.core.model import DEPRECATED, Execution
+from garcon.engine.core.starts import make_profile, start_cause
 from garcon.engine.core.tables import (
     ATTRIBUTES,
     MAX_OPEN_EXECUTIONS,
