@@ -140,11 +140,14 @@ class Schedule:
 
     def __call__(
         self,
-        id: str,
-        activity: Activity,
+        id: str | None = None,
+        activity: Activity | None = None,
         requires: Iterable[ActivityState] | None = None,
         input: Mapping[str, Any] | None = None,
         version: str | None = None,
+        *,
+        schedule_id: str | None = None,
+        current_activity: Activity | None = None,
     ) -> ActivityState:
         """Schedule `activity` unless that was done earlier; return its state.
 
@@ -154,12 +157,18 @@ class Schedule:
             requires: states that have to be complete first.
             input: goes over the context of the execution for these instances.
             version: version of the activity's type, if not the flow's.
+            schedule_id: the `id` under the name that `decider.schedule` has for it.
+            current_activity: the `activity` likewise.
         Raises:
             ActivityInstanceNotReadyException: a required state is not complete.
             ActivityFailedError: instances have failed for good and nothing of it runs any more.
-            DecisionError: the activity is not one of the flow's.
+            DecisionError: the activity is not one of the flow's, or not given.
         """
         ensure_requirements(requires)
+        id = schedule_id if id is None else id
+        activity = activity or current_activity
+        if id is None or activity is None:
+            raise DecisionError("schedule needs an id and an activity: schedule('pay', flow.pay)")
         found = self._description(activity, version)
         steps = self._planning.fan_out(found, str(id), input, bool(activity.generators))
         standing = self._drive(activity, steps)

@@ -8,6 +8,7 @@ goes wrong while one task is answered, `run` comes back for the next.
 
 from __future__ import annotations
 
+import inspect
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,6 +19,7 @@ from garcon import batch, polls
 from garcon.activity import Activity, ActivityInstance, ActivityState, find_workflow_activities
 from garcon.batch import BYTES_MAX, BYTES_RESERVED, DECISIONS_MAX, MORE_TIMER, Decision
 from garcon.checks import check_decisions
+from garcon.context import ExecutionContext
 from garcon.customdecider import (
     ActivityFailedError,
     Schedule,
@@ -260,21 +262,27 @@ class DeciderWorker(GarconLogger):
 
     def _serve(self, identity: str | None, poll: Mapping[str, Any]) -> None:
         try:
-            history = self.get_history(identity, poll)
-            self.set_log_context(history.run.execution_info())
-            self._respond(poll, self._decide(history))
+            execution = ExecutionContext()
+            execution.set_workflow_execution_info(poll, self.domain)
+            self.set_log_context(execution)
+            self._respond(poll, self._decide(self._history(identity, poll), execution))
         except Exception as error:
             # The task runs out and is given again; the next one may be of another execution.
             self._tell("a decision failed", error)
         finally:
             self.unset_log_context()
 
-    def _decide(self, history: History) -> Decisions:
+    def _history(self, identity: str | None, poll: Mapping[str, Any]) -> list[dict[str, Any]]:
+        # A subclass may have get_history(poll), as garcon 0.0.4 has it.
+        takes = len(inspect.signature(self.get_history).parameters)
+        return self.get_history(identity, poll) if takes > 1 else self.get_history(poll)
+
+    def _decide(self, history: list[dict[str, Any]], execution: ExecutionContext) -> Decisions:
         decisions = Decisions()
         states = self.get_activity_states(history)
         try:
             context = get_current_context(history)
-            context.update(history.run.execution_info())
+            context.update(execution)
             custom = getattr(self.flow, "decider", None)
             if custom is None:
                 self.create_decisions_from_flow(decisions, states, context)

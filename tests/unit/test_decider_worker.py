@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 
@@ -62,7 +63,10 @@ class Client:
     def respond_decision_task_completed(self, **given):
         """Take the answer."""
         assert "token" == given["taskToken"]
-        self.swf.respond(given["decisions"], given.get("executionContext"))
+        # SWF takes a decision without attributes where it needs none.
+        empty = {"completeWorkflowExecutionDecisionAttributes": {}}
+        decisions = [empty | one for one in given["decisions"]]
+        self.swf.respond(decisions, given.get("executionContext"))
 
 
 def worker_of(flow, swf, kind=decider.DeciderWorker, **more):
@@ -172,6 +176,112 @@ def test_an_overridden_step_may_decide_all_by_itself():
 
     assert "WorkflowExecutionCompleted" == swf.status
     assert 130 == len(ids(swf))
+
+
+class Of1x(decider.DeciderWorker):
+    """A subclass that does each step itself, with the documented functions and plain values."""
+
+    def get_history(self, poll):
+        """As 0.0.4 has it, and without the fold."""
+        return list(super().get_history(poll))
+
+    def get_activity_states(self, history):
+        """As plain dicts."""
+        found = super().get_activity_states(history)
+        return {name: dict(states) for name, states in found.items()}
+
+    def create_decisions_from_flow(self, decisions, activity_states, context):
+        """Search, schedule, close."""
+        flow, due = self.flow, activity.find_available_activities
+        for instance in due(flow, activity_states, context.current):
+            decider.schedule_activity_task(decisions, instance, version=self.version)
+        if not list(activity.find_uncomplete_activities(flow, activity_states, context.current)):
+            decisions.append({"decisionType": "CompleteWorkflowExecution"})
+
+    def delegate_decisions(self, decisions, decider_, history, context):
+        """Bind `schedule`, call the decider, close."""
+        progress = decider.ScheduleContext()
+        bound = functools.partial(decider.schedule, decisions, progress, history, context.current)
+        try:
+            decider_(schedule=bound, context=context.workflow_input)
+        except activity.ActivityInstanceNotReadyException:
+            return
+        if progress.completed:
+            decisions.append({"decisionType": "CompleteWorkflowExecution"})
+
+
+def test_a_subclass_may_do_every_step_of_a_declared_flow_itself():
+    """It retries, waits for the whole fan-out, and gives each instance what it needs."""
+    flow = flow_of(
+        first={},
+        many={"requires": ["first"], "generators": [numbers(3)], "retry": 1},
+        last={"requires": ["many"]},
+    )
+    swf = Swf({"a": 1})
+    failed = []
+
+    def work(swf, one):
+        if one.type_name == "flow_many" and not failed:
+            failed.append(one.activity_id)
+            swf.fail(one)
+        else:
+            swf.complete(one, {one.activity_id: 1})
+
+    serve(worker_of(flow, swf, Of1x), swf, work)
+
+    assert "WorkflowExecutionCompleted" == swf.status
+    assert ["flow_first", "flow_many", "flow_last"] == list(
+        dict.fromkeys(one["activityType"]["name"] for one in swf.kinds("ActivityTaskScheduled"))
+    )
+    assert (6, 2) == (len(ids(swf)), ids(swf).count(failed[0]))
+    given = json.loads(swf.kinds("ActivityTaskScheduled")[-1]["input"])
+    assert (1, 1, "workflow") == (
+        given["a"], given["flow_first-1"], given["execution.workflow_id"]
+    )  # fmt: skip
+
+
+def test_a_subclass_may_do_every_step_of_a_custom_decider_itself():
+    """Its own `schedule` is bound in the way of 1.x, and called by the documented names."""
+    seen = []
+
+    def decide(schedule, context):
+        first = schedule("a", flow.first)
+        many = schedule(schedule_id="b", current_activity=flow.many, requires=[first])
+        seen.append(many.result)
+        schedule("c", flow.last, input={"got": many.result["n"]})
+
+    flow = flow_of(decider=decide, first={}, many={"generators": [numbers(3)]}, last={})
+    swf = Swf({"a": 1})
+
+    serve(worker_of(flow, swf, Of1x), swf, lambda swf, one: swf.complete(one, {"n": 7}))
+
+    assert "WorkflowExecutionCompleted" == swf.status
+    assert 5 == len(set(ids(swf)))
+    assert {"n": 7} == seen[0]
+    given = json.loads(swf.kinds("ActivityTaskScheduled")[-1]["input"])
+    assert (1, 7) == (given["a"], given["got"])
+
+
+def test_a_subclass_may_put_a_schedule_of_its_own_before_the_deciders():
+    """What it does to an id or an input is what happens."""
+
+    class Mine(decider.DeciderWorker):
+        def delegate_decisions(self, decisions, decider, history, context):
+            def wrapped(schedule, context=None):
+                def mine(id, activity, **more):
+                    return schedule(f"my_{id}", activity, **more)
+
+                decider(mine)
+
+            super().delegate_decisions(decisions, wrapped, history, context)
+
+    flow = flow_of(decider=lambda schedule: schedule("a", flow.only), only={})
+    swf = Swf()
+
+    serve(worker_of(flow, swf, Mine), swf)
+
+    assert "WorkflowExecutionCompleted" == swf.status
+    assert ["flow_only-1-my_a"] == ids(swf)
 
 
 def test_the_documented_schedule_works_on_plain_dicts():

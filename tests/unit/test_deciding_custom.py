@@ -181,6 +181,38 @@ def test_a_decider_that_raises_fails_the_run_with_its_text(error, text):
     assert "in decider" in failed["details"]
 
 
+def test_schedule_takes_the_names_that_the_documented_function_has():
+    """1.x bound its parameters by these names; without them the mend is said."""
+
+    def decider(schedule):
+        first = schedule(schedule_id="it", current_activity=flow.only)
+        first.wait()
+        schedule("more")
+
+    flow = flow_of(decider=decider, only={})
+    swf = Swf()
+
+    play(swf, decider_of(flow))
+
+    assert ["flow_only-1-it"] == ids(swf)
+    assert (
+        "schedule needs an id and an activity" in swf.kinds("WorkflowExecutionFailed")[0]["reason"]
+    )
+
+
+def test_an_activity_that_the_flow_lists_is_scheduled():
+    """`flow.activities` may hold those that are no attributes."""
+    stranger = flow_of(stranger={}).stranger
+    flow = flow_of(decider=lambda schedule: schedule("it", stranger), only={})
+    flow.activities = [stranger]
+    swf = Swf()
+
+    play(swf, decider_of(flow))
+
+    assert "WorkflowExecutionCompleted" == swf.status
+    assert ["flow_stranger-1-it"] == ids(swf)
+
+
 def test_an_activity_that_the_flow_does_not_list_is_refused_by_name():
     """Nobody would serve its tasks."""
     stranger = flow_of(stranger={}).stranger
