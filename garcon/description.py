@@ -55,6 +55,7 @@ class ActivityDescription:
         max_open: instances that may be scheduled or running at once in an execution.
         rate_per_s: instances that may be scheduled a second in an execution.
         max_procs: instances that one pool runs at once; None for as many as it has workers.
+        threads: instances that one worker runs at once, each on a thread of its own.
         shard_size: instances of one shard, and of all that an execution runs itself; what is more
             runs in child executions. None keeps every fan-out in one history.
     """
@@ -79,6 +80,7 @@ class ActivityDescription:
     max_open: int | None = None
     rate_per_s: float | None = None
     max_procs: int | None = None
+    threads: int = 1
     shard_size: int | None = None
 
     @classmethod

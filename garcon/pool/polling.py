@@ -62,7 +62,8 @@ class PollLevels:
             in_hand: tasks that came and wait for a worker.
             workers: workers in all.
             now_s: monotonic seconds.
-            rooms: how many more tasks a list may bring, for lists that are capped.
+            rooms: how many more tasks a list may bring, where that is not the number of idle
+                workers without one in hand: lists that are capped, or run on threads.
         """
         free = idle - in_hand
         room = 2 * workers + len(self._lists) - self.waiting
@@ -70,7 +71,7 @@ class PollLevels:
         names = self.names
         for turn in range(len(names)):
             name = names[(self._next + turn) % len(names)]
-            here = free if rooms is None else min(free, rooms.get(name, free))
+            here = free if rooms is None else rooms.get(name, free)
             for _ in range(min(self._wanted(name, here, now_s), room - len(due))):
                 self._lists[name].waiting += 1
                 due.append(name)

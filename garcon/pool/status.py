@@ -17,10 +17,10 @@ from typing import Any
 from garcon.pool.backlog import Backlog, Count
 from garcon.pool.config import PoolConfig
 from garcon.pool.conversation import DecisionTask
-from garcon.pool.dispatcher import ActivityTask
 from garcon.pool.service import Service
 from garcon.pool.slots import ChildKind, Pool, Slot, State, Stop
 from garcon.pool.tally import RecentRates
+from garcon.pool.tasks import ActivityTask
 from garcon.pool.vitals import Vital, Vitals
 
 #: Raised when a field changes its meaning; new fields do not raise it.

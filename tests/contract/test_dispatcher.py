@@ -204,7 +204,7 @@ def test_a_task_that_the_engine_no_longer_knows_is_stopped_and_not_answered(tmp_
             run = await peer.receive()
             (task,) = pool.dispatcher._held.values()
 
-            await pool.dispatcher._beat(task)
+            await pool.dispatcher._heartbeats.beat(task)
             told = await peer.receive()
             failed = Frame(
                 "failed", {"kind": "failed", "task": run.head["task"]}, b'{"reason": "x"}'

@@ -42,9 +42,9 @@ def test_a_task_over_its_time_fails_with_the_reason_and_its_worker_goes(tmp_path
             assert (60, 100) == (run.head["heartbeat_s"], run.head["start_to_close_s"])
             (task,) = pool.dispatcher._held.values()
 
-            pool.dispatcher.end_overdue(task.taken_at_s + 99.0)
+            pool.dispatcher._endings.end_due(task.taken_at_s + 99.0)
             assert [] == pool.overdue
-            pool.dispatcher.end_overdue(task.taken_at_s + 99.6)
+            pool.dispatcher._endings.end_due(task.taken_at_s + 99.6)
 
             assert [3] == pool.overdue
             ((operation, body),) = await all_that_is_answered(pool, 1)
@@ -67,7 +67,7 @@ def test_a_worker_that_is_ended_gets_nothing_more_and_its_last_words_go_nowhere(
             run = await peer.receive()
             (task,) = pool.dispatcher._held.values()
 
-            pool.dispatcher.end_overdue(task.taken_at_s + 600)
+            pool.dispatcher._endings.end_due(task.taken_at_s + 600)
             await pool.dispatcher.on_frame(peer.child, says(run, "done"))
             assert 0 == pool.dispatcher.idle
             pool.dispatcher.remove_worker(3, "was killed by SIGKILL", {})
@@ -90,7 +90,7 @@ def test_an_input_may_bring_a_task_its_own_time(tmp_path):
 
             timing = says(run, "timing", heartbeat_s=9, start_to_close_s=5000)
             await pool.dispatcher.on_frame(peer.child, timing)
-            pool.dispatcher.end_overdue(task.taken_at_s + 4999)
+            pool.dispatcher._endings.end_due(task.taken_at_s + 4999)
 
             assert [] == pool.overdue
             assert 9 == task.heartbeat_s
@@ -126,13 +126,13 @@ def test_a_canceled_task_has_its_grace_and_then_its_worker_goes(tmp_path):
             await peer.receive()
             (task,) = pool.dispatcher._held.values()
 
-            await pool.dispatcher._beat(task)
+            await pool.dispatcher._heartbeats.beat(task)
             asked_s = task.cancel_by_s - 7.0
             assert "cancel" == (await peer.receive()).kind
-            await pool.dispatcher._beat(task)
-            pool.dispatcher.end_overdue(asked_s + 6.9)
+            await pool.dispatcher._heartbeats.beat(task)
+            pool.dispatcher._endings.end_due(asked_s + 6.9)
             assert [] == pool.overdue
-            pool.dispatcher.end_overdue(asked_s + 7.1)
+            pool.dispatcher._endings.end_due(asked_s + 7.1)
 
             assert [3] == pool.overdue
             answers = await all_that_is_answered(pool, 3)
@@ -151,7 +151,7 @@ def test_a_task_that_is_canceled_before_it_runs_is_answered_at_once(tmp_path):
             pool.dispatcher._take(a_task())
             (task,) = pool.dispatcher._held.values()
 
-            await pool.dispatcher._beat(task)
+            await pool.dispatcher._heartbeats.beat(task)
 
             answers = await all_that_is_answered(pool, 2)
             assert "RespondActivityTaskCanceled" == answers[-1][0]
@@ -173,8 +173,8 @@ def test_a_task_that_vanished_is_given_its_grace_and_answered_to_nobody(tmp_path
             await peer.receive()
             (task,) = pool.dispatcher._held.values()
 
-            await pool.dispatcher._beat(task)
-            pool.dispatcher.end_overdue(task.cancel_by_s + 0.1)
+            await pool.dispatcher._heartbeats.beat(task)
+            pool.dispatcher._endings.end_due(task.cancel_by_s + 0.1)
 
             assert [3] == pool.overdue
             await wait_until(lambda: pool.dispatcher.held == 0)
