@@ -11,13 +11,12 @@ planning, that of the response; it sends nothing.
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from garcon.description import ActivityDescription
 from garcon.errors import DecisionError, GarconError
-from garcon.fanout import FanOut, Phase
+from garcon.fanout import FanOut
 from garcon.history import Signal
 from garcon.instance import (
     ACTIVITY_COMPLETED,
@@ -87,31 +86,7 @@ class ScheduledState(ActivityState):
             ActivityInstanceNotReadyException: an instance has not completed.
         """
         self.wait()
-        return merged_results(self._fan_out)
-
-
-def merged_results(fan_out: FanOut | None) -> dict[str, Any]:
-    """Return the results of the completed instances as one dict, later indexes over earlier.
-
-    Those of shards come first, in the order in which the shards closed.
-    """
-    merged: dict[str, Any] = {}
-    for text in fan_out.shard_results if fan_out else ():
-        merged.update(_object(text))
-    instances = fan_out.instances if fan_out else {}
-    for index in sorted(instances):
-        instance = instances[index]
-        if instance.phase is Phase.COMPLETED and instance.result:
-            merged.update(_object(instance.result))
-    return merged
-
-
-def _object(text: str) -> Mapping[str, Any]:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        return self._fan_out.merged_results() if self._fan_out else {}
 
 
 def ensure_requirements(requires: Iterable[ActivityState] | None) -> None:

@@ -11,10 +11,11 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Any
 
-from garcon.manifest import Manifest, Ranges
+from garcon.manifest import Manifest, Ranges, ranges_of, size_of
 from garcon.outcome import Failure, Kind
-from garcon.shards import ShardResult, minus, ranges_of, size_of
+from garcon.shards import ShardResult, minus
 
 #: Characters of a failed attempt's traceback that are kept for the final text.
 TRACEBACK_KEPT = 2_000
@@ -115,6 +116,7 @@ class Slice:
         is_open: whether it has not closed.
         is_scheduled: whether all of its instances are scheduled.
         cancel_requested: whether it was asked to cancel.
+        done: the indexes that it has done, once it has closed.
     """
 
     workflow_id: str
@@ -125,6 +127,7 @@ class Slice:
     is_open: bool = True
     is_scheduled: bool = False
     cancel_requested: bool = False
+    done: Ranges = ()
 
 
 @dataclass
@@ -160,6 +163,18 @@ class FanOut:
     returned: list[tuple[Ranges, int]] = field(default_factory=list)
     lost: dict[int, str] = field(default_factory=dict)
     shard_results: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        taken = self.manifest.taken
+        if not taken:
+            return
+        # What an earlier execution has done counts as done, and is never scheduled.
+        self.done = size_of(taken)
+        self.upto = self.manifest.count
+        rest = minus(((0, self.upto),), taken)
+        self.holes.update(index for begin, end in rest for index in range(begin, end))
+        if self.manifest.results:
+            self.shard_results.append(as_text(self.manifest.results))
 
     @property
     def is_complete(self) -> bool:
@@ -227,7 +242,9 @@ class FanOut:
         """Note what a shard gave back."""
         found.is_open = False
         if result.results:
-            self.shard_results.append(json.dumps(result.results, ensure_ascii=False))
+            self.shard_results.append(as_text(result.results))
+        failed = ranges_of(sorted(index for index, _, _ in result.failed))
+        found.done = minus(minus(found.ranges, result.left), failed)
         self.done += result.done
         self.retries += result.retries
         if result.left:
@@ -238,6 +255,27 @@ class FanOut:
             instance.failure, instance.final = Failure(Kind.FAILED, reason), True
             instance.end(Phase.FAILED, event_id, at_s)
             self.instances[index] = self.ended[index] = instance
+
+    def done_ranges(self) -> Ranges:
+        """Return the indexes that are done, wherever that happened."""
+        here = (index for index, one in self.instances.items() if one.phase is Phase.COMPLETED)
+        parts = [self.manifest.taken, *(one.done for one in self.slices.values())]
+        there = (index for part in parts for begin, end in part for index in range(begin, end))
+        return ranges_of(sorted({*here, *there}))
+
+    def merged_results(self) -> dict[str, Any]:
+        """Return the results of all instances as one dict, later indexes over earlier.
+
+        Those of shards and of an earlier execution come first.
+        """
+        merged: dict[str, Any] = {}
+        for text in self.shard_results:
+            merged.update(_object(text))
+        for index in sorted(self.instances):
+            instance = self.instances[index]
+            if instance.phase is Phase.COMPLETED and instance.result:
+                merged.update(_object(instance.result))
+        return merged
 
     def lose_slice(self, found: Slice, reason: str) -> None:
         """Note that a shard ended without a result."""
@@ -281,3 +319,16 @@ class FanOut:
         self.done += instance.phase is Phase.COMPLETED
         if not instance.phase.is_open and instance.phase is not Phase.COMPLETED:
             self.ended[index] = instance
+
+
+def as_text(data: Mapping[str, Any]) -> str:
+    """Return a JSON object as text."""
+    return json.dumps(data, ensure_ascii=False)
+
+
+def _object(text: str) -> Mapping[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -17,12 +17,21 @@ from garcon.customdecider import ActivityFailedError, Schedule, ScheduleContext,
 from garcon.description import FlowDescription
 from garcon.errors import DecisionError, GarconError
 from garcon.flow import activities_by_name
-from garcon.history import AGAIN_TIMER, RunState
+from garcon.history import AGAIN_TIMER, HistoryGap, RunState
 from garcon.instance import ActivityInstanceNotReadyException
-from garcon.kept import BYTES_MAX, RUNS_MAX, DecisionTask, FetchOlder, FetchRun, KeptStates
+from garcon.kept import (
+    BYTES_MAX,
+    RUNS_MAX,
+    DecisionTask,
+    FetchOlder,
+    FetchRun,
+    KeptStates,
+    whole_run,
+)
 from garcon.log import GarconLogger
-from garcon.plan import Need, NeedFreeze, NeedShard, Plan, ShardNeeds
+from garcon.plan import Need, NeedEarlier, NeedFreeze, NeedShard, Plan, ShardNeeds, Standing
 from garcon.planner import Planning, plan_declared
+from garcon.resuming import Earlier, Taken, taken_over
 from garcon.shardfold import is_shard_type
 from garcon.sharding import plan_shard, shard_flow
 from garcon.usercode import (
@@ -109,6 +118,7 @@ class FlowDecider(GarconLogger):
         self._timeout_s = float(description.decision_timeout_s)
         self._kept = KeptStates(max_runs, max_bytes)
         self._activities = activities_by_name(flow)
+        self._earlier: dict[Earlier, RunState] = {}
 
     def decide(
         self,
@@ -135,7 +145,7 @@ class FlowDecider(GarconLogger):
             state = self._kept.folded(task, pages, fetch_run)
         except TookTooLong as error:
             return _again(str(error))
-        answer = self.answer(Planning(state, self.flow_of(state), allowance))
+        answer = self.answer(Planning(state, self.flow_of(state), allowance), fetch_run)
         if self._kept.mismatches == wrong:
             return answer
         note = "the kept state differed from its history and was replaced: please report this"
@@ -145,26 +155,54 @@ class FlowDecider(GarconLogger):
         """Return the flow as this run sees it: a shard sees its one activity only."""
         return shard_flow(self.description, state.order) if state.order else self.description
 
-    def answer(self, planning: Planning) -> Answer:
-        """Return the answer that `planning` comes to with this flow's code."""
+    def answer(self, planning: Planning, fetch_run: FetchRun | None = None) -> Answer:
+        """Return the answer that `planning` comes to with this flow's code.
+
+        Args:
+            planning: of one decision.
+            fetch_run: gives the history of an execution that this one resumes.
+        """
         if is_shard_type(planning.state.start.workflow_type):
-            return _answer(planning, lambda: drive(plan_shard(planning), self._activity_of))
+            return _answer(planning, lambda: drive(plan_shard(planning), self._user(fetch_run)))
         custom = getattr(self.flow, "decider", None)
         if custom is None:
-            return self.answer_declared(planning)
-        return self.answer_custom(planning, custom)
+            return self.answer_declared(planning, fetch_run)
+        return self.answer_custom(planning, custom, fetch_run)
 
-    def answer_declared(self, planning: Planning) -> Answer:
+    def answer_declared(self, planning: Planning, fetch_run: FetchRun | None = None) -> Answer:
         """Return the answer for a flow whose activities say what they require."""
-        steps = plan_declared(planning)
-        return _answer(planning, lambda: drive(steps, self._activity_of, self._carried))
+        user = self._user(fetch_run)
+        return _answer(planning, lambda: drive(plan_declared(planning), user))
 
-    def answer_custom(self, planning: Planning, decider: Callable[..., Any]) -> Answer:
+    def answer_custom(
+        self,
+        planning: Planning,
+        decider: Callable[..., Any],
+        fetch_run: FetchRun | None = None,
+    ) -> Answer:
         """Return the answer that a flow's own `decider` comes to."""
-        return _answer(planning, lambda: plan_custom(planning, decider))
+        # Its results are read by the decider itself: all of them have to be carried.
+        user = replace(self._user(fetch_run), carried=_all_of_them)
+        return _answer(planning, lambda: plan_custom(planning, decider, user))
+
+    def _user(self, fetch_run: FetchRun | None) -> UserCode:
+        return UserCode(self._activity_of, self._carried, lambda need: self._taken(need, fetch_run))
 
     def _activity_of(self, need: Need) -> Activity:
         return self._activities[need.activity.name]
+
+    def _taken(self, need: NeedEarlier, fetch_run: FetchRun | None) -> Taken:
+        """Return what an earlier execution has done; its history is read once and kept a while."""
+        earlier = self._earlier.get(need.earlier)
+        if earlier is None:
+            if fetch_run is None:
+                raise HistoryGap("the history of the earlier execution has to be read")
+            names = (need.earlier.workflow_id, need.earlier.run_id)
+            earlier = whole_run(self.description.domain, *names, fetch_run)
+            self._earlier = {need.earlier: earlier}
+        custom = getattr(self.flow, "decider", None)
+        carry = self._carried(need.context) if custom is None else None
+        return taken_over(earlier, need.manifest, carry)
 
     def _carried(self, context: Mapping[str, Any]) -> tuple[str, ...] | None:
         """Return the keys that any activity of the flow reads, None where that is unknown."""
@@ -218,9 +256,13 @@ def _answer(planning: Planning, plan_of: Callable[[], Plan]) -> Answer:
     )
 
 
-def plan_custom(planning: Planning, decider: Callable[..., Any]) -> Plan:
+def plan_custom(planning: Planning, decider: Callable[..., Any], user: UserCode) -> Plan:
     """Return the plan that a flow's own decider comes to.
 
+    Args:
+        planning: of one decision.
+        decider: `decider(schedule)` or `decider(schedule, context=None)`.
+        user: answers what planning needs, but for the activities, which the decider names.
     Raises:
         DecisionError: the execution cannot go on.
     """
@@ -228,28 +270,41 @@ def plan_custom(planning: Planning, decider: Callable[..., Any]) -> Plan:
     if early is not None:
         return early
     scheduled = ScheduleContext()
-    schedule = Schedule(planning, answer_needs, scheduled)
+
+    def drive_one(activity: Activity, steps: Generator[Need, Any, Standing]) -> Standing:
+        return drive(steps, replace(user, activity_of=lambda _: activity))
+
+    schedule = Schedule(planning, drive_one, scheduled)
     error = run_decider(decider, schedule, planning.state)
     return planning.finish(scheduled.completed and error is None, error)
 
 
 def answer_needs(activity: Activity, steps: Generator[Need, Any, T]) -> T:
     """Return what `steps` come to, all they need being answered by `activity`."""
-    return drive(steps, lambda _: activity)
+    return drive(steps, UserCode(lambda _: activity, _all_of_them, lambda _: Taken()))
 
 
-def drive(
-    steps: Generator[Need, Any, T],
-    activity_of: Callable[[Need], Activity],
-    carried: Callable[[Mapping[str, Any]], tuple[str, ...] | None] = lambda _: None,
-) -> T:
-    """Return what `steps` come to, their needs answered by the flow's code.
+def _all_of_them(_: Mapping[str, Any]) -> None:
+    return None
 
-    Args:
-        steps: a planning generator.
+
+@dataclass(frozen=True)
+class UserCode:
+    """Who answers what planning needs.
+
+    Attributes:
         activity_of: gives the activity that a need is about.
-        carried: gives the keys of results that a shard has to bring back, None for all.
+        carried: gives the keys of results that later activities read, None for all.
+        taken: gives what an earlier execution has done.
     """
+
+    activity_of: Callable[[Need], Activity]
+    carried: Callable[[Mapping[str, Any]], tuple[str, ...] | None]
+    taken: Callable[[NeedEarlier], Taken]
+
+
+def drive(steps: Generator[Need, Any, T], user: UserCode) -> T:
+    """Return what `steps` come to, their needs answered by `user`."""
     # One copy of a context serves all instances of a decision; held beside its original, whose
     # address must not be used again meanwhile.
     copies: dict[int, tuple[Mapping[str, Any], dict[str, Any]]] = {}
@@ -260,13 +315,16 @@ def drive(
         except StopIteration as stop:
             result: T = stop.value
             return result
-        activity = activity_of(need)
+        activity = user.activity_of(need)
         if isinstance(need, NeedFreeze):
             answer = run_generators(need.activity.name, activity, need.context)
             continue
         if isinstance(need, NeedShard):
             seen = fresh(need.context)
-            answer = ShardNeeds(required_keys(activity, seen), carried(seen))
+            answer = ShardNeeds(required_keys(activity, seen), user.carried(seen))
+            continue
+        if isinstance(need, NeedEarlier):
+            answer = user.taken(need)
             continue
         if id(need.context) not in copies:
             copies[id(need.context)] = (need.context, fresh(need.context))

@@ -390,7 +390,7 @@ class RunState:
         if found["activityId"] in self.tasks:
             self.tasks[found["activityId"]][0].cancel_requested = True
 
-    def _on_marker(self, _: int, __: float, found: Attributes) -> None:
+    def _on_marker(self, event_id: int, _: float, found: Attributes) -> None:
         if found["markerName"] != MARKER:
             return
         details = found.get("details", "")
@@ -401,13 +401,15 @@ class RunState:
             self.fault = self.fault or str(error)
             return
         if manifest is not None:
-            self._freeze(manifest)
+            self._freeze(event_id, manifest)
 
-    def _freeze(self, manifest: Manifest) -> None:
+    def _freeze(self, event_id: int, manifest: Manifest) -> None:
         key = (manifest.activity, manifest.schedule_id)
         if key in self.fan_outs:
             return
         fan_out = self.fan_outs[key] = FanOut(manifest)
+        for text in fan_out.shard_results:
+            self.add_result(event_id, text)
         earlier = self.loose.get(manifest.type_name, {})
         for instance in fan_out.adopt(earlier):
             del earlier[instance.activity_id]

@@ -14,6 +14,7 @@ from typing import Any
 from zlib import crc32
 
 from garcon.history import HistoryGap, RunState
+from garcon.resuming import add_shard
 from garcon.shardfold import settle
 from garcon.shards import result_from_markers
 
@@ -191,3 +192,21 @@ def older_events(pages: Iterable[Sequence[Event]], lowest: int, highest: int) ->
             if wanted < lowest:
                 return found[::-1]
     raise HistoryGap(f"the history's pages end above event {wanted}")
+
+
+def whole_run(domain: str, workflow_id: str, run_id: str, fetch_run: FetchRun) -> RunState:
+    """Return the fold of another execution's whole history, with what its shards had done.
+
+    Raises:
+        HistoryGap: its history is not whole.
+    """
+    newest_first = [event for page in fetch_run(workflow_id, run_id) for event in page]
+    state = RunState(domain, workflow_id, run_id)
+    state.fold(reversed(newest_first))
+    settle_owed(state, fetch_run)
+    for fan_out in state.fan_outs.values():
+        for found in fan_out.slices.values():
+            if (found.is_open or found.number in fan_out.lost) and found.run_id:
+                shard = whole_run(domain, found.workflow_id, found.run_id, fetch_run)
+                add_shard(fan_out, found.workflow_id, shard)
+    return state

@@ -17,6 +17,7 @@ with base64 for what does not fit one part), `digest` of the whole body.
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -56,6 +57,8 @@ class Manifest:
         ranges: places in the product that a slice consists of; None for all of them.
         base: what a slice's places lack to those of the whole, whose lists are longer.
         legacy_ids: ids as garcon 1.1.1 made them, for runs that began under it.
+        taken: indexes that an earlier execution had done, and this one takes over.
+        results: what those brought, as far as later activities need it.
         count: how many instances there are.
     """
 
@@ -69,6 +72,8 @@ class Manifest:
     ranges: Ranges | None = None
     base: int = 0
     legacy_ids: bool = False
+    taken: Ranges = ()
+    results: Mapping[str, Any] = field(default_factory=dict)
     count: int = field(init=False)
     strides: tuple[int, ...] = field(init=False)
     _begins: tuple[int, ...] = field(init=False, repr=False, compare=False)
@@ -122,6 +127,8 @@ class Manifest:
             ranges=tuple((begin - base, end - base) for begin, end in ranges),
             base=base,
             sharded=False,
+            taken=(),
+            results={},
         )
 
     def key(self, index: int) -> str:
@@ -247,6 +254,9 @@ def _document(manifest: Manifest) -> Item:
         document["legacy"] = True
     if manifest.sharded:
         document["sharded"] = True
+    if manifest.taken:
+        document["taken"] = bits_of(manifest.taken)
+        document["results"] = manifest.results
     return document
 
 
@@ -321,4 +331,36 @@ def _decode(header: Item, text: str) -> Manifest:
         input=document.get("input", {}),
         sharded=document.get("sharded", False),
         legacy_ids=document.get("legacy", False),
+        taken=ranges_of_bits(document.get("taken", "")),
+        results=document.get("results", {}),
     )
+
+
+def bits_of(ranges: Ranges) -> str:
+    """Return indexes as a bitmap in base64: bit `n` stands for index `n`, lowest bits first."""
+    number = sum((1 << end) - (1 << begin) for begin, end in ranges)
+    return b64encode(number.to_bytes((number.bit_length() + 7) // 8, "little")).decode()
+
+
+def ranges_of_bits(text: str) -> Ranges:
+    """Return the indexes that `bits_of` wrote as `text`."""
+    bits = b64decode(text)
+    return ranges_of(
+        8 * place + bit for place, byte in enumerate(bits) for bit in range(8) if byte >> bit & 1
+    )
+
+
+def ranges_of(indexes: Iterable[int]) -> Ranges:
+    """Return ascending indexes as half-open ranges."""
+    found: list[tuple[int, int]] = []
+    for index in indexes:
+        if found and found[-1][1] == index:
+            found[-1] = (found[-1][0], index + 1)
+        else:
+            found.append((index, index + 1))
+    return tuple(found)
+
+
+def size_of(ranges: Ranges) -> int:
+    """Return how many indexes `ranges` hold."""
+    return sum(end - begin for begin, end in ranges)

@@ -24,6 +24,7 @@ from garcon.description import ActivityDescription
 from garcon.errors import DecisionError
 from garcon.manifest import Item, Manifest
 from garcon.outcome import DETAILS_MAX
+from garcon.resuming import Earlier
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,17 @@ class ShardNeeds:
     carry: tuple[str, ...] | None
 
 
-Need = NeedFreeze | NeedInput | NeedShard
+@dataclass(frozen=True)
+class NeedEarlier:
+    """Tell what of `manifest` an earlier execution has done; answer with `Taken`."""
+
+    activity: ActivityDescription
+    manifest: Manifest
+    earlier: Earlier
+    context: Mapping[str, Any]
+
+
+Need = NeedFreeze | NeedInput | NeedShard | NeedEarlier
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from garcon.errors import ManifestError
-from garcon.fanout import FanOut, Slice
+from garcon.fanout import FanOut, Slice, as_text
 from garcon.shards import (
     SCHEDULED_SIGNAL,
     TYPE_SUFFIX,
@@ -154,7 +154,7 @@ def _take(
     started, fan_out = state.children.pop(workflow_id)
     fan_out.close_slice(started, result, event_id, at_s)
     if result.results:
-        state.add_result(event_id, json.dumps(result.results, ensure_ascii=False))
+        state.add_result(event_id, as_text(result.results))
 
 
 def _close(

@@ -17,7 +17,7 @@ from garcon.description import ActivityDescription, FlowDescription
 from garcon.errors import DecisionError
 from garcon.fanout import FanOut, Phase
 from garcon.history import RunState
-from garcon.manifest import Manifest, Ranges
+from garcon.manifest import Manifest, Ranges, ranges_of, size_of
 from garcon.plan import Need, NeedShard, Plan, ShardNeeds, Standing
 from garcon.shards import (
     FILLING_MAX,
@@ -31,8 +31,6 @@ from garcon.shards import (
     child_id,
     first_of,
     minus,
-    ranges_of,
-    size_of,
 )
 from garcon.verdict import Failed, failures_allowed
 

@@ -272,22 +272,6 @@ def _result(body: str | None) -> ShardResult | None:
     )
 
 
-def ranges_of(indexes: Iterable[int]) -> Ranges:
-    """Return ascending indexes as half-open ranges."""
-    found: list[tuple[int, int]] = []
-    for index in indexes:
-        if found and found[-1][1] == index:
-            found[-1] = (found[-1][0], index + 1)
-        else:
-            found.append((index, index + 1))
-    return tuple(found)
-
-
-def size_of(ranges: Ranges) -> int:
-    """Return how many indexes `ranges` hold."""
-    return sum(end - begin for begin, end in ranges)
-
-
 def first_of(ranges: Ranges, count: int) -> Ranges:
     """Return the first `count` indexes of `ranges`."""
     return tuple(_firsts(ranges, count))

@@ -290,6 +290,8 @@ class Swf:
 
     def start(self, count: int = 1) -> list[Task]:
         """Start up to `count` of the waiting tasks, first in first out."""
+        if self.status is not None:
+            return []
         waiting = [task for task in self.tasks.values() if not task.started_event_id][:count]
         for task in waiting:
             task.started_event_id = self.add(
@@ -400,6 +402,8 @@ def _work(swf: Swf, work: Outcome, workers: int) -> bool:
     swf.start(workers - len(running))
     before = len(swf.events)
     for task in [one for one in swf.tasks.values() if one.started_event_id]:
+        if swf.status is not None:
+            break
         swf.now_s += 0.01
         work(swf, task)
     return len(swf.events) > before
@@ -530,6 +534,8 @@ def play_world(
             return
         moved = world.deliver()
         for run in world.open_runs:
+            if run.status is not None:
+                continue  # another run's work has just ended it
             if run.has_decision_task:
                 one = decider() if callable(decider) else decider
                 answer = one.decide(run.poll(), run.older, None, world.fetch_run)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from garcon import task
 from garcon.history import RunState
 from garcon.kept import settle_owed
-from garcon.manifest import Manifest
+from garcon.manifest import Manifest, ranges_of, size_of
 from garcon.outcome import Failure, Kind, encode_failure
 from garcon.runner import Sync
 from garcon.shards import (
@@ -24,9 +24,7 @@ from garcon.shards import (
     decode_result,
     first_of,
     minus,
-    ranges_of,
     result_from_markers,
-    size_of,
 )
 from tests.unit.deciding import decider_of, flow_of, numbers
 from tests.unit.swf_histories import Swf, World, play_world
@@ -320,7 +318,7 @@ def test_an_unknown_shard_type_fails_the_root():
 
 def test_a_shard_with_much_trouble_gives_back_what_it_has_left(monkeypatch):
     """Past its events it schedules nothing more; the parent cuts the rest anew."""
-    monkeypatch.setattr("garcon.planner.DRAIN_EVENTS", 300)
+    monkeypatch.setattr("garcon.response.DRAIN_EVENTS", 300)
     world = World(Swf())
 
     def work(swf, one):
