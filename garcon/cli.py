@@ -38,6 +38,11 @@ Examples:
   garcon pool flows.coffee:workflow --engine aws --input @order.json --json
 """
 
+_NO_WINDOWS = (
+    "garcon: does not run on Windows itself; run it in WSL, the Windows Subsystem for Linux"
+    " (in a terminal: wsl --install)"
+)
+
 PROCS_MAX = 1000
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -54,6 +59,14 @@ _ELSEWHERE = {
 
 class _Verbs(click.Group):
     """The verbs, those in other modules included."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line, where that is possible at all."""
+        if sys.platform == "win32":
+            # Said here, before anything that Windows does not have (fcntl, fork) is imported.
+            click.echo(_NO_WINDOWS, err=True)
+            sys.exit(2)
+        return super().main(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all verbs."""
