@@ -7,6 +7,7 @@ that is none of SWF's (a proxy's page with a good status) is an `EngineError`, n
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from garcon.errors import EngineError, ServiceError
@@ -51,3 +52,16 @@ def is_about_content(error: ServiceError) -> bool:
     """Whether a refusal says that what was sent is wrong, so that repeating it is useless."""
     passing = error.is_passing or error.is_unknown_resource
     return not passing and error.code not in ABOUT_THE_CALLER
+
+
+def decision_timeout_s(head: Mapping[str, Any]) -> float | None:
+    """Return how long the engine waits for the decision that a poll's answer asks for.
+
+    Whoever started the execution chose it. None where this page does not tell, or there is no
+    bound.
+    """
+    for event in reversed(head.get("events") or ()):
+        if event["eventType"] == "DecisionTaskScheduled":
+            text = event["decisionTaskScheduledEventAttributes"].get("startToCloseTimeout", "NONE")
+            return None if text == "NONE" else float(text)
+    return None

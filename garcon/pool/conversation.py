@@ -41,6 +41,7 @@ class DecisionTask:
         head: the poll's answer without its events.
         pages: raw responses of the poll, in the order of events.
         taken_at_s: when it came, loop time.
+        timeout_s: how long the engine waits for its answer.
         replies: what the decider says.
     """
 
@@ -52,6 +53,7 @@ class DecisionTask:
     head: Mapping[str, Any]
     pages: list[bytes]
     taken_at_s: float
+    timeout_s: float
     replies: asyncio.Queue[Frame] = field(default_factory=asyncio.Queue)
 
     @property

@@ -19,7 +19,7 @@ from zlib import crc32
 from garcon.description import FlowDescription
 from garcon.errors import EngineError, EngineUnreachable, ServiceError
 from garcon.log import log_event
-from garcon.pool.answers import is_about_content, read_answer
+from garcon.pool.answers import decision_timeout_s, is_about_content, read_answer
 from garcon.pool.conversation import PAGE_EVENTS, CannotDecide, Decider, DecisionTask
 from garcon.pool.dataplane import DataPlane
 from garcon.pool.frames import Frame
@@ -228,6 +228,7 @@ class Deciding:
             head={key: value for key, value in head.items() if key != "events"},
             pages=[page],
             taken_at_s=asyncio.get_running_loop().time(),
+            timeout_s=decision_timeout_s(head) or float(self._flow.decision_timeout_s),
         )
         self._held[task.number] = task
         self._journal.hold_decision(task.token)
@@ -274,7 +275,7 @@ class Deciding:
         if decider is None:
             raise CannotDecide("the pool is stopping, or has no decider up")
         try:
-            return await decider.decide(task, DECIDING_PART * self._flow.decision_timeout_s)
+            return await decider.decide(task, DECIDING_PART * task.timeout_s)
         finally:
             self._wake.set()
 
@@ -298,7 +299,7 @@ class Deciding:
 
     async def _hold(self, task: DecisionTask, hold_s: float) -> None:
         """Wait `hold_s` seconds so that one decision serves many completions; less on a stop."""
-        latest_s = task.taken_at_s + HOLD_PART * self._flow.decision_timeout_s
+        latest_s = task.taken_at_s + HOLD_PART * task.timeout_s
         await self._unless_stopped(min(hold_s, latest_s - asyncio.get_running_loop().time()))
 
     # -- answers ------------------------------------------------------------------------------
@@ -325,6 +326,6 @@ class Deciding:
             log_event(logger, logging.ERROR, "answer.lost", **task.fields, why=error)
 
     async def _send_answer(self, task: DecisionTask, body: bytes) -> None:
-        deadline_s = task.taken_at_s + self._flow.decision_timeout_s
+        deadline_s = task.taken_at_s + task.timeout_s
         await self._plane.answer("RespondDecisionTaskCompleted", body, deadline_s=deadline_s)
         self.decided += 1

@@ -39,6 +39,11 @@ class Jobs:
         else:
             await asyncio.sleep(timeout_s)
 
+    async def wait_all(self, timeout_s: float) -> None:
+        """Wait until all that run now have ended, at most `timeout_s` seconds."""
+        if self._running:
+            await asyncio.wait(set(self._running), timeout=timeout_s)
+
     async def cancel(self, timeout_s: float = 5.0) -> None:
         """Cancel every job and wait for their ends, at most `timeout_s` seconds."""
         running = set(self._running)

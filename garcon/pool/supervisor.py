@@ -61,6 +61,12 @@ LAST_LOOK_S = 5.0
 #: How long a pool that was told to stop at once still waits for its last answers, seconds.
 LAST_ANSWERS_S = 2.0
 
+#: What comes of a message that another version of garcon, or a broken child, has written.
+UNREADABLE = (ValueError, LookupError, TypeError)
+
+#: How long the ends of zygotes are waited for at the pool's own end, seconds.
+ENDINGS_S = 15.0
+
 #: A child that no longer speaks, and does not end by itself either, is killed after so long.
 SILENT_S = 5.0
 
@@ -93,6 +99,7 @@ class Supervisor:
         self._pool = Pool.of(workers, config.deciders, rules)
         self._facts: asyncio.Queue[Fact] = asyncio.Queue()
         self._jobs = Jobs()
+        self._endings = Jobs()  # of zygotes: begun, they are not cut off
         self._nurseries: dict[int, Nursery] = {}
         autosize = None
         if config.procs is None:
@@ -222,6 +229,7 @@ class Supervisor:
     async def _close(self) -> None:
         try:
             await self._service.close()
+            await self._endings.wait_all(ENDINGS_S)
             await self._jobs.cancel()
             # Last: with the jobs cancelled nobody closes or starts one beside us.
             await asyncio.gather(*(one.close() for one in list(self._nurseries.values())))
@@ -250,7 +258,7 @@ class Supervisor:
             starting = self._jobs.spawn(self._start_zygote(action.generation))
             self._starting[action.generation] = starting
         elif isinstance(action, RetireZygote):
-            self._jobs.spawn(self._retire_zygote(action.generation))
+            self._endings.spawn(self._retire_zygote(action.generation))
         elif isinstance(action, Fork):
             self._jobs.spawn(self._fork(action))
         elif isinstance(action, Drain):
@@ -277,11 +285,13 @@ class Supervisor:
         self._nurseries[generation] = nursery
         try:
             await self._adopt(await nursery.start())
-        except (GarconError, OSError) as error:
+        except (GarconError, OSError, *UNREADABLE) as error:
+            code = error.exit_code if isinstance(error, GarconError) else None
+            text = f"another garcon than the pool's? {error!r}" if code is None else str(error)
+            # Told before the nursery can tell of the end that we give it.
+            self._facts.put_nowait(ZygoteGone(generation, text, code))
             await nursery.close()
             self._nurseries.pop(generation, None)
-            code = error.exit_code if isinstance(error, GarconError) else None
-            self._facts.put_nowait(ZygoteGone(generation, str(error), code))
         else:
             self._facts.put_nowait(ZygoteReady(generation))
         finally:
@@ -333,7 +343,7 @@ class Supervisor:
                     self._facts.put_nowait(Booted(child.slot, child.pid))
                 else:
                     await self._service.on_frame(child, frame)
-        except (FrameError, ValueError, LookupError, TypeError) as error:
+        except (FrameError, *UNREADABLE) as error:
             log_event(
                 logger, logging.ERROR, "child.torn", slot=child.slot, pid=child.pid, why=error
             )

@@ -28,7 +28,7 @@ def a_task(token: str = "token-1", run_id: str = "r", events: int = 3, **more) -
         "previousStartedEventId": 0,
         "workflowExecution": {"workflowId": "w", "runId": run_id},
         "workflowType": {"name": "flow", "version": "1.0"},
-        "events": [{"eventId": number} for number in range(1, events + 1)],
+        "events": [{"eventId": number, "eventType": "X"} for number in range(1, events + 1)],
         **more,
     }
 

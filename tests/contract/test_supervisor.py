@@ -1,0 +1,485 @@
+"""A pool as a whole: how it starts, stops, reloads, and what it survives."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+
+import psutil
+import pytest
+
+from garcon.engine.testing import engine_in_process
+from garcon.errors import EngineError, FlowError, GarconError, Interrupted
+from garcon.pool import supervisor as supervisor_module
+from garcon.pool.dispatcher import Dispatcher
+from garcon.pool.slots import ChildKind
+from tests.contract.scripted_engine import ScriptedEngine
+from tests.contract.supervisor_harness import (
+    PATIENCE_S,
+    Histories,
+    House,
+    a_house,
+    config,
+    is_alive,
+    tell,
+    write_flow,
+)
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs PDEATHSIG and /proc")
+
+
+@pytest.fixture(autouse=True)
+def _own_journals(tmp_path_factory, monkeypatch):
+    """Keep the journals of these pools from those of others."""
+    folder = tmp_path_factory.mktemp("runtime", numbered=True)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+
+
+@pytest.fixture
+def engine():
+    """Run an engine."""
+    with engine_in_process() as running:
+        yield running
+
+
+@pytest.fixture
+def gate(tmp_path):
+    """Return the file that lets the tasks of the gated flow end."""
+    return tmp_path / "gate"
+
+
+def gated(tmp_path, tasks: int = 2) -> dict:
+    """Return the input of a run of so many tasks that wait for the gate."""
+    return {"folder": str(tmp_path), "tasks": tasks}
+
+
+async def busy(house: House, count: int) -> None:
+    """Wait until so many workers have a task."""
+    await house.until(lambda: house.busy() == count, f"{count} busy workers")
+
+
+# -- the plain life -------------------------------------------------------------------------------
+
+
+def test_a_pool_boots_says_so_and_leaves_nothing_behind_when_it_is_stopped(engine):
+    """TERM to a serving pool is its good end: exit code 0, no process, no journal."""
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url)) as house:
+            await house.until_told("event=pool.ready workers=2")
+            pids = [*house.zygotes, *house.children(), *house.children(ChildKind.DECIDER)]
+            assert len(pids) == 4
+
+            tell(signal.SIGTERM)
+
+            assert await house.ended() == 0
+            assert not any(map(is_alive, pids))
+            assert "a second signal stops at once" in house.err.getvalue()
+
+    asyncio.run(scenario())
+    runtime = os.environ["XDG_RUNTIME_DIR"]
+    assert [name for name in os.listdir(f"{runtime}/garcon") if "journal" in name] == []
+
+
+def test_an_execution_is_run_shown_and_ends_the_pool(engine, tmp_path, gate):
+    """The mission's end is the pool's end."""
+    gate.touch()
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url), gated(tmp_path)) as house:
+            assert await house.ended() == 0
+            assert "COMPLETED" in house.out.getvalue()
+            assert "work: 2 of 2 done, 0 failed" in house.out.getvalue()
+
+    asyncio.run(scenario())
+
+
+def test_the_first_signal_lets_running_tasks_end(engine, tmp_path, gate):
+    """Nothing is lost, nothing runs twice, and the command says that it was interrupted."""
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url), gated(tmp_path)) as house:
+            await busy(house, 2)
+            tell(signal.SIGTERM)
+            await house.until_told("event=pool.stopping")
+            gate.touch()
+            with pytest.raises(Interrupted, match="the same command goes on"):
+                await house.ended()
+
+    asyncio.run(scenario())
+    kinds = Histories(engine.url).kinds()
+    assert kinds.count("ActivityTaskCompleted") == 2
+    assert kinds.count("ActivityTaskStarted") == 2
+
+
+def test_the_second_signal_ends_the_tasks_and_still_answers_for_them(engine, tmp_path):
+    """The next pool need not wait for a timeout."""
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url), gated(tmp_path)) as house:
+            await busy(house, 2)
+            tell(signal.SIGINT)
+            await house.until_told("event=pool.stopping")
+            tell(signal.SIGINT)
+            with pytest.raises(Interrupted):
+                await house.ended()
+
+    asyncio.run(scenario())
+    assert Histories(engine.url).failures() == ["lost", "lost"]
+
+
+def test_a_signal_after_the_mission_s_own_end_is_the_first_one(engine, tmp_path, gate):
+    """The pool drains for another execution's task; one Ctrl-C more does not kill that task."""
+    (tmp_path / "other").mkdir()
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url), gated(tmp_path, tasks=1)) as house:
+            await busy(house, 1)
+            histories = Histories(engine.url)
+            other = gated(tmp_path / "other", tasks=1)
+            histories.start("gated", other)
+            await busy(house, 2)
+            gate.touch()
+            await house.until(lambda: "COMPLETED" in house.out.getvalue(), "the summary")
+            await house.until_told("event=pool.stopping")
+
+            tell(signal.SIGTERM)
+            await house.until(lambda: "second signal" in house.err.getvalue(), "the note")
+            (tmp_path / "other" / "gate").touch()
+
+            assert await house.ended() == 0
+
+    asyncio.run(scenario())
+    kinds = Histories(engine.url).kinds(run=1)
+    assert "ActivityTaskCompleted" in kinds
+    assert "ActivityTaskFailed" not in kinds
+
+
+def test_an_engine_that_cannot_call_polls_off_is_waited_for_after_the_result(
+    tmp_path, gate, monkeypatch
+):
+    """On AWS a poll lasts up to a minute: the result is printed before, no poll is cut."""
+    gate.touch()
+    monkeypatch.setattr("garcon.engine.http.wire.RELEASE_POLLS", "Nobody.CallsThis")
+
+    async def scenario(url: str) -> None:
+        async with a_house(config(url), gated(tmp_path, tasks=1)) as house:
+            await house.until(lambda: "COMPLETED" in house.out.getvalue(), "the summary")
+            work = house.supervisor._service.work
+            assert work.dispatcher.under_way + work.deciding.under_way > 0
+            assert await house.ended() == 0
+            assert work.dispatcher.under_way + work.deciding.under_way == 0
+
+    with engine_in_process(poll_hold_s=2.0) as running:
+        asyncio.run(scenario(running.url))
+
+
+# -- starts that fail, or are stopped -------------------------------------------------------------
+
+
+def test_a_flow_that_cannot_run_ends_the_command_with_one_line(engine, tmp_path):
+    """Its own exit code, and nothing left of the zygote."""
+    flow = write_flow(tmp_path, "name = 'empty'\ndomain = 'garcon-tests'\n")
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url, flow, tmp_path)) as house:
+            with pytest.raises(FlowError) as refused:
+                await house.ended()
+            assert "no activity" in str(refused.value)
+            assert "\n" not in str(refused.value)
+
+    asyncio.run(scenario())
+
+
+def test_an_engine_that_refuses_ends_the_command_with_its_exit_code(tmp_path):
+    """The children that were up already leave."""
+
+    async def scenario() -> None:
+        async with a_house(config("http://127.0.0.1:9")) as house:
+            with pytest.raises(EngineError) as refused:
+                await house.ended()
+            assert refused.value.exit_code == 4
+            assert "127.0.0.1:9" in str(refused.value)
+            assert house.children() == []
+
+    asyncio.run(scenario())
+
+
+def test_a_stop_while_the_flow_is_imported_is_obeyed_at_once(engine, tmp_path):
+    """An import may take a minute; who pressed Ctrl-C does not wait for it."""
+    flow = write_flow(
+        tmp_path,
+        f"""
+        import pathlib, time
+        pathlib.Path({str(tmp_path)!r}, "importing").touch()
+        time.sleep(600)
+        """,
+    )
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url, flow, tmp_path)) as house:
+            await house.until((tmp_path / "importing").exists, "the import")
+            zygotes = house.zygotes
+            loop = asyncio.get_running_loop()
+            asked_s = loop.time()
+
+            tell(signal.SIGTERM)
+
+            assert await house.ended() == 0
+            assert loop.time() - asked_s < 5.0
+            assert not any(map(is_alive, zygotes))
+
+    asyncio.run(scenario())
+
+
+def test_a_stop_while_the_engine_does_not_answer_is_obeyed_at_once():
+    """boto3 would try on for minutes in a thread; nobody waits for it."""
+    asked = asyncio.Event()
+
+    async def say_nothing(_):
+        asked.set()
+        await asyncio.Event().wait()
+
+    async def scenario() -> None:
+        async with ScriptedEngine(say_nothing) as engine, a_house(config(engine.url)) as house:
+            await asyncio.wait_for(asked.wait(), PATIENCE_S)
+            loop = asyncio.get_running_loop()
+            asked_s = loop.time()
+
+            tell(signal.SIGTERM)
+
+            assert await house.ended() == 0
+            assert loop.time() - asked_s < 5.0
+
+    asyncio.run(scenario())
+
+
+def test_an_accident_of_garcon_s_own_ends_the_pool_with_its_text(
+    engine, tmp_path, gate, monkeypatch
+):
+    """No coroutine dies in silence; the traceback is in the log."""
+    gate.touch()
+
+    async def broken(*_):
+        raise AssertionError("the pump is dry")
+
+    monkeypatch.setattr(Dispatcher, "on_frame", broken)
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url, drain_timeout_s=1.0), gated(tmp_path)) as house:
+            with pytest.raises(GarconError, match="the pump is dry"):
+                await house.ended()
+            assert house.lines_with("event=pool.accident")
+
+    asyncio.run(scenario())
+
+
+# -- reloads --------------------------------------------------------------------------------------
+
+FIRST = """
+    from garcon import activity, runner, task
+
+    domain, name = "garcon-tests", "changing"
+    create = activity.create(domain, name)
+
+    @task.decorate()
+    def first():
+        return {"first": True}
+
+    one = create(name="one", run=runner.Sync(first.fill()))
+"""
+
+SECOND = """
+    @task.decorate()
+    def second():
+        return {"second": True}
+
+    two = create(name="two", requires=[one], run=runner.Sync(second.fill()))
+"""
+
+
+def test_after_a_reload_the_flow_s_new_activity_is_served(engine, tmp_path):
+    """It is registered, polled for, and run by children of the new code."""
+    flow = write_flow(tmp_path, FIRST)
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url, flow, tmp_path)) as house:
+            await house.until_told("event=pool.ready")
+            old = house.children()
+            write_flow(tmp_path, FIRST + SECOND)
+
+            tell(signal.SIGHUP)
+            await house.until(
+                lambda: len(house.children()) == 2 and not set(old) & set(house.children()),
+                "two new workers",
+            )
+            histories = Histories(engine.url)
+            histories.start("changing", {})
+            await house.until(
+                lambda: "WorkflowExecutionCompleted" in histories.kinds(), "the end of the run"
+            )
+            assert histories.kinds().count("ActivityTaskCompleted") == 2
+            tell(signal.SIGTERM)
+            assert await house.ended() == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_reload_of_code_that_cannot_run_changes_nothing(engine, tmp_path):
+    """The pool goes on with what it had, and says so; the next reload may be better."""
+    flow = write_flow(tmp_path, FIRST)
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url, flow, tmp_path)) as house:
+            await house.until_told("event=pool.ready")
+            old = house.children()
+            for number, code in enumerate(
+                ("raise ValueError('no')", FIRST.replace("garcon-", "x")), 1
+            ):
+                write_flow(tmp_path, code)
+                tell(signal.SIGHUP)
+                await house.until_told("event=reload.failed", times=number)
+
+            assert house.children() == old
+            assert "has moved from domain" in house.lines_with("event=reload.failed")[1]
+            tell(signal.SIGTERM)
+            assert await house.ended() == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_reload_during_the_start_only_delays_it(engine):
+    """The zygote that was being started gives way to the next."""
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url)) as house:
+            await house.until(lambda: house.zygotes, "the first zygote")
+            first = house.zygotes
+            tell(signal.SIGHUP)
+            await house.until_told("event=pool.ready workers=2")
+            assert not set(first) & set(house.zygotes)
+            assert not any(map(is_alive, first))
+            tell(signal.SIGTERM)
+            assert await house.ended() == 0
+
+    asyncio.run(scenario())
+
+
+# -- deaths ---------------------------------------------------------------------------------------
+
+
+def test_a_killed_zygote_takes_its_children_along_and_their_tasks_run_again(engine, tmp_path, gate):
+    """The tasks are answered at once, and a new zygote forks new children for them."""
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url), gated(tmp_path)) as house:
+            await busy(house, 2)
+            pids = [*house.zygotes, *house.children(), *house.children(ChildKind.DECIDER)]
+
+            os.kill(house.zygotes[0], signal.SIGKILL)
+
+            await house.until_told("event=task.lost", times=2)
+            await busy(house, 2)
+            assert not any(map(is_alive, pids))
+            gate.touch()
+            assert await house.ended() == 0
+
+    asyncio.run(scenario())
+    assert Histories(engine.url).failures() == ["lost", "lost"]
+
+
+def test_killed_children_are_replaced_and_leave_no_socket_behind(engine, tmp_path, gate):
+    """Worker after worker dies over its task; the supervisor's descriptors stay as many."""
+
+    def sockets() -> int:
+        return len(psutil.Process().net_connections(kind="unix"))
+
+    async def scenario() -> None:
+        # A worker that dies quickly, again and again, comes back later each time.
+        async with a_house(config(engine.url, procs=1), gated(tmp_path, tasks=1)) as house:
+            await busy(house, 1)
+            before = sockets()
+            for death in range(1, 4):
+                os.kill(house.children()[0], signal.SIGKILL)
+                await house.until_told("event=task.lost", times=death)
+                await busy(house, 1)
+            assert sockets() == before
+            gate.touch()
+            assert await house.ended() == 0
+
+    asyncio.run(scenario())
+    assert Histories(engine.url).failures() == 3 * ["lost"]
+
+
+def test_a_killed_decider_delays_a_run_by_no_more_than_its_successor_s_start(
+    engine, tmp_path, gate
+):
+    """Before, between and after its tasks: the run goes on."""
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url), gated(tmp_path)) as house:
+            await busy(house, 2)
+            (first,) = house.children(ChildKind.DECIDER)
+            os.kill(first, signal.SIGKILL)
+            gate.touch()
+            assert await house.ended() == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_stopped_decider_is_killed_when_it_overruns_its_time(engine, tmp_path):
+    """SIGSTOP is what a debugger or an exhausted host does; the run is decided by the next one."""
+    flow = write_flow(tmp_path, FIRST)
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url, flow, tmp_path)) as house:
+            await house.until_told("event=pool.ready")
+            await house.until(house.has_decider, "a decider that is up")
+            (decider,) = house.children(ChildKind.DECIDER)
+            os.kill(decider, signal.SIGSTOP)
+            histories = Histories(engine.url)
+            histories.start("changing", {}, decision_timeout=2)
+            await house.until(
+                lambda: "WorkflowExecutionCompleted" in histories.kinds(), "the end of the run"
+            )
+            assert house.lines_with("the decider took more than")
+            assert not is_alive(decider)
+            tell(signal.SIGTERM)
+            assert await house.ended() == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_worker_that_closed_its_connection_and_lives_on_is_killed(engine, tmp_path, monkeypatch):
+    """A task that makes itself a daemon closes all descriptors, the pool's among them."""
+    monkeypatch.setattr(supervisor_module, "SILENT_S", 0.5)
+    flow = write_flow(
+        tmp_path,
+        f"""
+        import os, pathlib, time
+        from garcon import activity, runner, task
+
+        domain, name = "garcon-tests", "closing"
+        create = activity.create(domain, name)
+
+        @task.decorate()
+        def close():
+            mark = pathlib.Path({str(tmp_path)!r}, "closed")
+            if not mark.exists():
+                mark.touch()
+                os.closerange(3, 1024)
+                time.sleep(600)
+
+        one = create(name="one", run=runner.Sync(close.fill()))
+        """,
+    )
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url, flow, tmp_path), {}) as house:
+            assert await house.ended() == 0
+            assert house.lines_with("event=child.silent")
+
+    asyncio.run(scenario())
+    assert Histories(engine.url).failures() == ["lost"]
