@@ -184,6 +184,22 @@ class DeciderWorker(GarconLogger):
         )
         return answer
 
+    def _fetch_run(self, workflow_id: str, run_id: str) -> Iterator[list[dict[str, Any]]]:
+        """Yield the pages of another execution's history, newest first."""
+        more: dict[str, str] = {}
+        while True:
+            page = self.client.get_workflow_execution_history(
+                domain=self.domain,
+                execution={"workflowId": workflow_id, "runId": run_id},
+                reverseOrder=True,
+                maximumPageSize=PAGE_MAX,
+                **more,
+            )
+            yield page["events"]
+            if not page.get("nextPageToken"):
+                return
+            more = {"nextPageToken": page["nextPageToken"]}
+
     def get_activity_states(self, history: Iterable[Mapping[str, Any]]) -> ActivityStates:
         """Return the states of all activities that were ever scheduled.
 
@@ -205,7 +221,7 @@ class DeciderWorker(GarconLogger):
             context: the execution's context; what differs from the history's goes over it.
         """
         planning = self._planning(activity_states, context)
-        self._add_answer(decisions, self._decider.answer_declared(planning))
+        self._add_answer(decisions, self._decider.answer_declared(planning, self._fetch_run))
 
     def delegate_decisions(
         self,
@@ -223,7 +239,7 @@ class DeciderWorker(GarconLogger):
             context: the execution's context.
         """
         planning = self._planning(history, context)
-        self._add_answer(decisions, self._decider.answer_custom(planning, decider))
+        self._add_answer(decisions, self._decider.answer_custom(planning, decider, self._fetch_run))
 
     def _planning(self, states: HistoryStates, context: Mapping[str, Any]) -> Planning:
         state, extra = state_from(states, context)

@@ -60,6 +60,15 @@ class Client:
             answer["nextPageToken"] = str(begin + self.page)
         return answer
 
+    def get_workflow_execution_history(self, **given):
+        """Give the history of the execution that is resumed, newest first, page by page."""
+        assert given["reverseOrder"]
+        begin = int(given.get("nextPageToken", 0))
+        events = self.earlier.events[::-1]
+        page = {"events": events[begin : begin + self.page]}
+        more = {"nextPageToken": str(begin + self.page)} if begin + self.page < len(events) else {}
+        return page | more
+
     def respond_decision_task_completed(self, **given):
         """Take the answer."""
         assert "token" == given["taskToken"]
@@ -475,3 +484,23 @@ def test_a_bad_input_fails_the_execution():
     serve(worker_of(flow_of(only={}), swf), swf)
 
     assert "not a JSON object" in swf.kinds("WorkflowExecutionFailed")[0]["reason"]
+
+
+def test_an_execution_is_resumed_by_hand_as_well():
+    """The earlier history is read page by page, and only what was not done runs."""
+    flow = flow_of(many={"generators": [numbers(30)]})
+    before = Swf()
+    serve(
+        worker_of(flow, before),
+        before,
+        lambda swf, one: swf.fail(one) if one.input["number"] == 3 else swf.complete(one),
+    )
+    assert "WorkflowExecutionFailed" == before.status
+    after = Swf({"garcon.resume": {"workflow_id": "workflow", "run_id": "run"}})
+    worker = worker_of(flow, after)
+    worker.client.earlier = before
+
+    serve(worker, after)
+
+    assert "WorkflowExecutionCompleted" == after.status
+    assert 1 == len(ids(after))
