@@ -70,6 +70,11 @@ class Grid:
         name, schedule_id = self.manifest.activity, self.manifest.schedule_id
         return f"{name} ({schedule_id})" if schedule_id else name
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether every instance is done."""
+        return self.counts()[Mark.DONE.value] == self.manifest.count
+
     def mark(self, index: int) -> Mark:
         """Return where instance `index` is."""
         cell = self.cells.get(index)
@@ -154,8 +159,20 @@ class Told:
         self.status = status
         self.context = state.context_at(state.last_event_id)
         for key, fan_out in state.fan_outs.items():
-            self.grids[key] = Grid(fan_out.manifest)
+            self.grids[key] = Grid(fan_out.manifest, taken_cells(fan_out.manifest))
         self._add(state, timeline, is_open=status is None)
+
+    def add_earlier(self, earlier: Told) -> None:
+        """Take what an execution that this one resumes says of what was taken over from it.
+
+        A fan-out that this one never came to is still as that one left it.
+        """
+        for key, known in earlier.grids.items():
+            grid = self.grids.setdefault(key, known)
+            moved = moved_to(grid.manifest, known).cells
+            for begin, end in grid.manifest.taken:
+                for index in range(begin, end):
+                    grid.cells[index] = moved.get(index, grid.cells[index])
 
     def add_shard(self, state: RunState, timeline: Timeline, is_open: bool) -> None:
         """Take a shard's history; the root's has to be there, and older shards first."""
@@ -196,6 +213,21 @@ def _mark_of(instance: Instance, is_open: bool, activity: ActivityDescription | 
     if instance.phase is Phase.CANCELED or not is_open:
         return Mark.MISSING
     return Mark.RUNNING if instance.phase is Phase.STARTED else Mark.WAITING
+
+
+def taken_cells(manifest: Manifest) -> dict[int, Cell]:
+    """Return the instances that an earlier execution had done: done, nobody says here how."""
+    return {index: Cell(Mark.DONE) for begin, end in manifest.taken for index in range(begin, end)}
+
+
+def moved_to(manifest: Manifest, grid: Grid) -> Grid:
+    """Return what is known of `grid` for the instances of another manifest, found by their keys."""
+    if grid.manifest.lists == manifest.lists:
+        return Grid(manifest, dict(grid.cells))
+    before, now = replace(grid.manifest, legacy_ids=False), replace(manifest, legacy_ids=False)
+    known = {before.key(index): cell for index, cell in grid.cells.items()}
+    keys = ((index, now.key(index)) for index in range(manifest.count))
+    return Grid(manifest, {index: known[key] for index, key in keys if key in known})
 
 
 def shards_of(state: RunState) -> list[tuple[str, str, bool]]:

@@ -138,6 +138,8 @@ _pool_options = _all_of(
     click.option("--drain-timeout", type=click.FloatRange(0), default=75.0, show_default=True,
                  metavar="S", help="Seconds that running tasks may go on after a stop."),
     click.option("--quiet", is_flag=True, help="Say nothing unless it goes wrong."),
+    click.option("--report", type=click.Path(dir_okay=False), metavar="FILE.html",
+                 help="At the end write a page about all of it; see `garcon report`."),
     click.option("--json", "as_json", is_flag=True, help="Results as JSON lines on stdout."),
     click.option("--log-file", type=click.Path(dir_okay=False), metavar="FILE",
                  help="All processes log to this file, which rotates."),

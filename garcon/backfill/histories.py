@@ -5,16 +5,19 @@ Law: a history is read once, page by page, and nothing but what was folded of it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from garcon.backfill.cells import Timeline, Told, shards_of
+from garcon.backfill.finding import seen_of
+from garcon.backfill.ranges import Seen
 from garcon.description import FlowDescription
-from garcon.errors import ServiceError
+from garcon.errors import DecisionError, ServiceError
 from garcon.history import RunState
 from garcon.pool.execution import Run, as_service_error
+from garcon.resuming import Earlier, earlier_of
 
 PAGE_MAX = 1_000  # SWF's largest
 
@@ -41,8 +44,8 @@ def read_events(client: Any, domain: str, run: Run) -> Iterator[dict[str, Any]]:
         words["nextPageToken"] = answer["nextPageToken"]
 
 
-def read_status(client: Any, domain: str, run: Run) -> str | None:
-    """Return the close status of an execution, None while it is open.
+def read_seen(client: Any, domain: str, run: Run) -> Seen:
+    """Return an execution as the engine lists it.
 
     Raises:
         ServiceError: the engine refuses.
@@ -52,8 +55,7 @@ def read_status(client: Any, domain: str, run: Run) -> str | None:
         answer = client.describe_workflow_execution(domain=domain, execution=execution)
     except ClientError as error:
         raise as_service_error(error) from error
-    status: str | None = answer["executionInfo"].get("closeStatus")
-    return status
+    return seen_of(answer["executionInfo"])
 
 
 def read_told(
@@ -61,7 +63,8 @@ def read_told(
     domain: str,
     run: Run,
     flow: FlowDescription | None = None,
-    on_event: Callable[[Mapping[str, Any]], None] | None = None,
+    *,
+    follow: bool = False,
 ) -> Told:
     """Return what the histories of an execution and of its shards say.
 
@@ -70,14 +73,14 @@ def read_told(
         domain: SWF's domain.
         run: the execution that a user started.
         flow: what the flow declares, where that is known.
-        on_event: told each event of the root's history as well.
+        follow: read the executions that it resumes as well, for how they did what it took over.
     Raises:
         ServiceError: the engine refuses.
     """
     client = connect()
     told = Told(flow=flow)
-    status = read_status(client, domain, run)
-    root, timeline = _fold(client, domain, run, on_event)
+    status = read_seen(client, domain, run).status
+    root, timeline = _fold(client, domain, run)
     told.add_root(root, timeline, status)
     for workflow_id, run_id, is_open in shards_of(root):
         try:
@@ -88,19 +91,30 @@ def read_told(
             raise
         # Children of a closed execution were terminated with it.
         told.add_shard(state, times, is_open and status is None)
+    earlier = _earlier_of(root) if follow else None
+    if earlier is not None:
+        _add_earlier(told, connect, domain, Run(earlier.workflow_id, earlier.run_id))
     return told
 
 
-def _fold(
-    client: Any,
-    domain: str,
-    run: Run,
-    on_event: Callable[[Mapping[str, Any]], None] | None = None,
-) -> tuple[RunState, Timeline]:
+def _earlier_of(root: RunState) -> Earlier | None:
+    try:
+        return earlier_of(root)
+    except (DecisionError, ValueError):
+        return None  # an input that nobody can read: the execution failed of it
+
+
+def _add_earlier(told: Told, connect: Callable[[], Any], domain: str, run: Run) -> None:
+    try:
+        told.add_earlier(read_told(connect, domain, run, told.flow, follow=True))
+    except ServiceError as error:
+        if not error.is_unknown_resource:  # else it is older than what the engine keeps
+            raise
+
+
+def _fold(client: Any, domain: str, run: Run) -> tuple[RunState, Timeline]:
     state, timeline = RunState(domain, run.workflow_id, run.run_id), Timeline()
     for event in read_events(client, domain, run):
         timeline.take(event)
         state.fold((event,))
-        if on_event is not None:
-            on_event(event)
     return state, timeline

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from garcon.backfill.cells import Grid, Mark, Told
+from garcon.backfill.cells import Grid, Mark, Told, moved_to
 from garcon.backfill.forecast import Forecast, forecast
 from garcon.backfill.foresee import Foreseen, foresee
 from garcon.backfill.histories import read_told
@@ -28,6 +28,8 @@ from garcon.progress import format_duration
 #: Marks of instances that run when an execution is resumed, and when it is joined.
 TO_RESUME = (Mark.FAILED, Mark.MISSING)
 TO_JOIN = (Mark.RUNNING, Mark.WAITING, Mark.MISSING)
+
+OWN_DECIDER = "the flow's own decider says when it runs"
 
 #: A generator raises: `run` would fail, so `plan` does not end well either.
 WOULD_FAIL = 1
@@ -98,13 +100,16 @@ def code_of(planned: PlannedRange) -> int:
 
 def plan_range(place: Place, words: Words, one: Range) -> PlannedRange:
     """Return what would be done about a range."""
+    flow = place.description
     step = next_step(one, place.finder.of(one), words.wish)
     activities: list[PlannedActivity] = []
     if step.act in (Act.START, Act.WAIT):
         activities = list(_from_nothing(place, one))
-    elif step.act in (Act.RESUME, Act.JOIN):
-        activities = list(_from_histories(place, words, step))
-    flow = place.description
+    elif step.of is not None and step.act in (Act.RESUME, Act.JOIN):
+        told = read_told(place.connect, flow.domain, step.of.run, flow, follow=True)
+        is_joined = step.act is Act.JOIN
+        found = _from_joined(place, told) if is_joined else _from_earlier(place, words, told)
+        activities = list(found)
     return PlannedRange(
         one,
         step,
@@ -122,52 +127,76 @@ def plan_range(place: Place, words: Words, one: Range) -> PlannedRange:
 def _from_nothing(place: Place, one: Range) -> Iterator[PlannedActivity]:
     """Yield what a new execution would run."""
     if place.description.custom_decider:
-        yield from _decided_by_itself(place)
+        for described in place.description.activities:
+            yield PlannedActivity(described.name, foreseen=Foreseen(None, problem=OWN_DECIDER))
         return
     info = {"execution.domain": place.description.domain}
     context = {**one.input, **info, "execution.workflow_id": one.workflow_id}
-    yield from _foreseen(place, context, set())
-
-
-def _decided_by_itself(place: Place) -> Iterator[PlannedActivity]:
-    for activity in place.description.activities:
-        why = "the flow's own decider says when it runs"
-        yield PlannedActivity(activity.name, foreseen=Foreseen(None, problem=why))
-
-
-def _foreseen(
-    place: Place, context: Mapping[str, Any], frozen: set[str], complete: set[str] | None = None
-) -> Iterator[PlannedActivity]:
-    """Yield the activities that are not frozen yet."""
     known = activities_by_name(place.flow)
     for described in in_order(place.description):
-        if described.name in frozen:
-            continue
-        is_waiting = not set(described.requires) <= (complete or set())
-        found = foresee(known[described.name], context, is_waiting)
-        if found.manifest is None:
-            yield PlannedActivity(described.name, foreseen=found)
-            continue
-        grid = Grid(found.manifest)
-        contexts = [grid.context(index) for index in range(found.manifest.count)]
-        yield PlannedActivity(described.name, grid.counts(), contexts, found)
+        found = foresee(known[described.name], context, is_waiting=bool(described.requires))
+        yield _planned(described.name, found, (Mark.MISSING,))
 
 
-def _from_histories(place: Place, words: Words, step: Step) -> Iterator[PlannedActivity]:
-    """Yield what an execution that is there has left."""
-    assert step.of is not None
-    domain = place.description.domain
-    told = read_told(place.connect, domain, step.of.run, place.description)
-    marks: tuple[Mark, ...] = TO_JOIN if step.act is Act.JOIN else TO_RESUME
-    if words.only_failed:
-        marks = (Mark.FAILED,)
+def _planned(
+    name: str, found: Foreseen, marks: Sequence[Mark], words: Words | None = None
+) -> PlannedActivity:
+    return (
+        PlannedActivity(name, foreseen=found)
+        if found.manifest is None
+        else _of_grid(name, Grid(found.manifest), marks, words, found)
+    )
+
+
+def _of_grid(
+    name: str,
+    grid: Grid,
+    marks: Sequence[Mark],
+    words: Words | None = None,
+    found: Foreseen | None = None,
+) -> PlannedActivity:
+    to_run: Sequence[Mapping[str, Any]] = [grid.context(at) for at in grid.indexes(*marks)]
+    if words is not None:
+        to_run = _selected(words, grid, to_run)
+    return PlannedActivity(name, grid.counts(), to_run, found)
+
+
+def _from_joined(place: Place, told: Told) -> Iterator[PlannedActivity]:
+    """Yield what an open execution has left."""
     for grid in told.grids.values():
-        to_run = [grid.context(index) for index in grid.indexes(*marks)]
-        yield PlannedActivity(grid.activity, grid.counts(), _selected(words, grid, to_run))
+        yield _of_grid(grid.activity, grid, TO_JOIN)
     if place.description.custom_decider:
         return
+    known = activities_by_name(place.flow)
     frozen = {grid.manifest.activity for grid in told.grids.values()}
-    yield from _foreseen(place, told.context, frozen, _complete(told))
+    complete = {grid.manifest.activity for grid in told.grids.values() if grid.is_complete}
+    for described in in_order(place.description):
+        if described.name not in frozen:
+            is_waiting = not complete.issuperset(described.requires)
+            found = foresee(known[described.name], told.context, is_waiting)
+            yield _planned(described.name, found, TO_JOIN)
+
+
+def _from_earlier(place: Place, words: Words, told: Told) -> Iterator[PlannedActivity]:
+    """Yield what an execution that resumes this one would run: its generators run anew."""
+    marks = (Mark.FAILED,) if words.only_failed else TO_RESUME
+    if place.description.custom_decider:
+        for grid in told.grids.values():
+            yield _of_grid(grid.activity, grid, marks, words)
+        return
+    known = activities_by_name(place.flow)
+    complete: set[str] = set()
+    for described in in_order(place.description):
+        is_waiting = not complete.issuperset(described.requires)
+        found = foresee(known[described.name], told.context, is_waiting)
+        earlier = told.grids.get((described.name, ""))
+        if found.manifest is None or earlier is None:
+            yield _planned(described.name, found, marks, words)
+            continue
+        grid = moved_to(found.manifest, earlier)
+        if grid.is_complete:
+            complete.add(described.name)
+        yield _of_grid(described.name, grid, marks, words, found)
 
 
 def _selected(
@@ -176,14 +205,6 @@ def _selected(
     if words.activities and grid.manifest.activity not in words.activities:
         return []
     return [context for context in contexts if matches_any(words.keys, context)]
-
-
-def _complete(told: Told) -> set[str]:
-    return {
-        grid.manifest.activity
-        for grid in told.grids.values()
-        if grid.counts()[Mark.DONE.value] == grid.manifest.count
-    }
 
 
 # In words.

@@ -44,7 +44,7 @@ def show_of(
     Raises:
         ServiceError: the engine refuses.
     """
-    told = read_told(connect, domain, seen.run, flow)
+    told = read_told(connect, domain, seen.run, flow, follow=True)
     run = seen.run
     return Shown(title_of(seen), run.workflow_id, run.run_id, told, seen.started, seen.closed)
 

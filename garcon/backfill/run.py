@@ -7,21 +7,37 @@ what it says of a range comes from the engine, and its exit code is that of the 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError
+
 from garcon.backfill.cells import failed_of
+from garcon.backfill.days import DayRange
 from garcon.backfill.finding import Finder
-from garcon.backfill.histories import read_told
+from garcon.backfill.histories import read_seen, read_told
 from garcon.backfill.ranges import COMPLETED, Range, Seen
+from garcon.backfill.reporting import show_of, write_page
 from garcon.backfill.show import FailedInstance, Outcome, Show
 from garcon.backfill.steps import Act, Step, next_step
+from garcon.backfill.tail import Tail
 from garcon.backfill.words import Words, told_keys
+from garcon.errors import GarconError
+from garcon.log import log_event
 from garcon.pool.execution import Executions, Run
 from garcon.pool.mission import Desk
 from garcon.pool.watch import Watch
 
+logger = logging.getLogger("garcon.pool")
+
 CLOSED_OTHERWISE = 1
+
+#: Between two looks into the histories, seconds, and the share of the time that they may take.
+DETAIL_S = 3.0
+DETAIL_SHARE = 0.05
 
 
 class Backfill:
@@ -58,6 +74,7 @@ class Backfill:
         Raises:
             GarconError: the engine refuses, or the only range cannot be worked on.
         """
+        self._show.workers = desk.workers
         finder = Finder(desk.connect, desk.flow)
         seen = await desk.control(finder.all) if self._words.catch_up else []
         ranges = self._words.ranges(desk.flow.name, seen)
@@ -72,8 +89,20 @@ class Backfill:
         error = outcomes[0].step.error if len(outcomes) == 1 else None
         if error is not None:
             raise error
+        if self._words.report is not None:
+            code = max(code, await self._report(desk, outcomes, self._words.report))
         self._show.summed_up(outcomes, code)
         return code
+
+    async def _report(self, desk: Desk, outcomes: Sequence[Outcome], path: Path) -> int:
+        """Write the page about everything; return the exit code that this alone would mean."""
+        try:
+            await desk.control(_write_report, desk, self._words.flow, outcomes, path)
+        except GarconError as error:
+            self._show.note(f"garcon: {error}")
+            return CLOSED_OTHERWISE
+        self._show.note(f"report: {path}")
+        return 0
 
     async def _one(
         self, desk: Desk, finder: Finder, one: Range, gate: asyncio.Semaphore
@@ -120,12 +149,29 @@ class Backfill:
 
     async def _watch(self, desk: Desk, one: Range, run: Run) -> Any:
         watch = self._watches[run.run_id] = Watch(desk.executions, desk.control, run)
+        looking = asyncio.ensure_future(self._look_deeper(desk, one, run))
         try:
             return await watch.wait_closed(
                 lambda counts, now_s: self._show.range_progress(one, counts, now_s)
             )
         finally:
+            looking.cancel()
             self._watches.pop(run.run_id, None)
+
+    async def _look_deeper(self, desk: Desk, one: Range, run: Run) -> None:
+        """Read along in the histories for who watches a terminal, at a small part of the time."""
+        if not self._show.wants_detail:
+            return
+        loop = asyncio.get_running_loop()
+        tail = Tail(desk.connect, desk.flow, run)
+        while True:
+            began_s = loop.time()
+            try:
+                self._show.detail(one, await asyncio.to_thread(tail.look))
+            except (GarconError, BotoCoreError) as error:
+                log_event(logger, logging.INFO, "look.failed", why=error)
+            took_s = loop.time() - began_s
+            await asyncio.sleep(max(DETAIL_S, took_s / DETAIL_SHARE))
 
     async def _follow(self, desk: Desk, one: Range, step: Step, run: Run) -> Outcome:
         loop = asyncio.get_running_loop()
@@ -163,3 +209,22 @@ def _read_failed(desk: Desk, run: Run) -> list[FailedInstance]:
         FailedInstance(grid.activity, told_keys(grid.context(index)), cell.reason)
         for grid, index, cell in failed_of(told.grids.values())
     ]
+
+
+def _write_report(desk: Desk, flow_name: str, outcomes: Sequence[Outcome], path: Path) -> None:
+    domain = desk.flow.domain
+    shown = []
+    for one in outcomes:
+        run = one.run or (one.step.of.run if one.step.of else None)
+        if run is not None:
+            seen = read_seen(desk.connect(), domain, run)
+            shown.append(show_of(desk.connect, domain, seen, desk.flow))
+    write_page(path, f"{flow_name} {one_line(outcomes)}", shown)
+
+
+def one_line(outcomes: Sequence[Outcome]) -> str:
+    """Return the ranges in words: the only one, or from the first day to the last."""
+    days = [one.of.days for one in outcomes if one.of.days is not None]
+    if len(outcomes) == 1 or not days:
+        return ", ".join(str(one.of) for one in outcomes[:1])
+    return str(DayRange(min(one.first for one in days), max(one.last for one in days)))

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 from garcon.backfill.place import find_place
 from garcon.backfill.run import Backfill
 from garcon.backfill.show import JsonShow, QuietShow, Show
+from garcon.backfill.terminal import TerminalShow
 from garcon.backfill.words import Words, read_words
 from garcon.errors import Interrupted
 from garcon.log import LogSettings
@@ -67,7 +68,9 @@ def make_show(told: Mapping[str, Any], out: TextIO, err: TextIO) -> Show:
     """Return what shows a backfill the way that the words and the streams ask for."""
     if told.get("as_json"):
         return JsonShow(out, err)
-    return QuietShow(out, err) if told.get("quiet") else Show(out, err)
+    if told.get("quiet"):
+        return QuietShow(out, err)
+    return TerminalShow(out, err) if err.isatty() else Show(out, err)
 
 
 def _watch_only(words: Words, told: Mapping[str, Any], show: Show) -> int:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TextIO
 
+from garcon.backfill.cells import Told
 from garcon.backfill.ranges import Range
 from garcon.backfill.steps import Act, Step
 from garcon.pool.display import Display
@@ -70,12 +71,22 @@ class Outcome:
 
 
 class Show(Display):
-    """Plain lines: for cron, files and pipes."""
+    """Plain lines: for cron, files and pipes.
+
+    Attributes:
+        wants_detail: whether `detail` is to be told what the histories say meanwhile.
+        workers: tells how many workers are busy, and how many there are; None where that is
+            nobody's to know here.
+    """
+
+    wants_detail = False
+    workers: Callable[[], tuple[int, int]] | None = None
 
     def __init__(self, out: TextIO, err: TextIO, every_s: float = PLAIN_EVERY_S) -> None:
         """Write the summary to `out` and all else to `err`, progress at most each `every_s`."""
         super().__init__(out, err, every_s)
         self._counts: dict[str, Mapping[str, Counts]] = {}
+        self._open: set[str] = set()
 
     def began(self, one: Range, step: Step, run: Run | None) -> None:
         """Tell what is done about a range; `run` is the execution that was started or joined."""
@@ -91,12 +102,16 @@ class Show(Display):
 
     def range_progress(self, one: Range, counts: Mapping[str, Counts], now_s: float) -> None:
         """Show how far a range is, seen at `now_s` (monotonic seconds)."""
+        self._open.add(str(one))
         self._counts[str(one)] = counts
         self.progress(added_up(self._counts.values()), now_s)
 
+    def detail(self, one: Range, told: Told) -> None:
+        """Show what the histories of a range say meanwhile."""
+
     def ended(self, outcome: Outcome) -> None:
         """Take note of a range that is over."""
-        self._counts.pop(str(outcome.of), None)
+        self._open.discard(str(outcome.of))
 
     def summed_up(self, outcomes: Sequence[Outcome], code: int) -> None:
         """Tell how everything ended."""

@@ -43,6 +43,7 @@ class Words:
         activities: of a resumed range run only these.
         keys: of a resumed range run only instances with these keys.
         engine: the `--engine` option.
+        report: where the page about all of it goes; None for nowhere.
         folder: the working folder.
         settings: `--set`, `--input` and `--tz` as they were written, for commands to copy.
     """
@@ -61,6 +62,7 @@ class Words:
     activities: tuple[str, ...] = ()
     keys: tuple[Mapping[str, str], ...] = ()
     engine: str | None = None
+    report: Path | None = None
     folder: Path = field(default_factory=Path.cwd)
     settings: tuple[str, ...] = ()
 
@@ -123,6 +125,7 @@ def read_words(told: Mapping[str, Any], now: datetime | None = None) -> Words:
     keys = tuple(read_keys(text) for text in told.get("keys", ()))
     activities = tuple(told.get("selected", ()))
     only_failed = bool(told.get("only_failed"))
+    report = _read_report(told.get("report"))
     wish = Wish(
         again=bool(told.get("again")),
         overlap=Overlap(told.get("overlap") or "join"),
@@ -144,6 +147,7 @@ def read_words(told: Mapping[str, Any], now: datetime | None = None) -> Words:
         activities=activities,
         keys=keys,
         engine=told.get("engine"),
+        report=report,
         settings=settings,
         folder=enter_folder(told.get("chdir")),
     )
@@ -164,6 +168,20 @@ def _read_input(told: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...
         data[key] = value
         words += ["--set", setting]
     return data, tuple(words)
+
+
+def _read_report(text: str | None) -> Path | None:
+    """Return where the report goes; known to be possible before hours of work are behind it.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    if text is None:
+        return None
+    path = Path(text).absolute()
+    if not path.parent.is_dir():
+        raise UsageError(f"--report {text!r}: there is no folder {path.parent}")
+    return path
 
 
 def told_keys(context: Mapping[str, Any]) -> str:
