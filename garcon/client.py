@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,11 +23,11 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.config import Config
 from botocore.credentials import Credentials
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
 from garcon.awsfiles import AwsSettings, expanded
 from garcon.engine.ensure import EngineStartError, ensure_engine
-from garcon.errors import EngineError, UsageError
+from garcon.errors import EngineError, EngineUnreachable, ServiceError, UsageError
 
 if TYPE_CHECKING:
     from mypy_boto3_swf import SWFClient
@@ -163,6 +164,32 @@ def swf_client(engine: Engine, *, purpose: Purpose = "call") -> SWFClient:
     """
     url = ensure(engine)
     return _PROCESS.client(engine, url, purpose)
+
+
+@contextmanager
+def swf_errors() -> Iterator[None]:
+    """Turn what boto3 raises inside the block into garcon's own errors.
+
+    Raises:
+        ServiceError: the engine answered with a fault.
+        EngineUnreachable: no answer came.
+        EngineError: anything else that boto3 could not do.
+    """
+    try:
+        yield
+    except ClientError as error:
+        raise as_service_error(error) from error
+    except (ConnectionError, HTTPClientError) as error:
+        raise EngineUnreachable(f"engine unreachable: {error}") from error
+    except BotoCoreError as error:
+        raise EngineError(f"engine: {error}") from error
+
+
+def as_service_error(error: ClientError) -> ServiceError:
+    """Return garcon's error for a fault that boto3 raised."""
+    told = error.response["Error"]
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+    return ServiceError(told.get("Code", ""), told.get("Message", ""), status)
 
 
 def credentials_for(engine: Engine) -> Credentials:

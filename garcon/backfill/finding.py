@@ -16,9 +16,10 @@ from botocore.exceptions import ClientError
 
 from garcon.backfill.ranges import Range, Seen, days_in_tags
 from garcon.canonical import canonical_json
+from garcon.client import as_service_error
 from garcon.description import FlowDescription
 from garcon.errors import ServiceError
-from garcon.pool.execution import Run, as_service_error, without_own_keys
+from garcon.pool.execution import Run, without_own_keys
 
 PAGE_MAX = 1_000  # SWF's largest
 

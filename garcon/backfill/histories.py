@@ -13,10 +13,11 @@ from botocore.exceptions import ClientError
 from garcon.backfill.cells import Timeline, Told, shards_of
 from garcon.backfill.finding import seen_of
 from garcon.backfill.ranges import Seen
+from garcon.client import as_service_error
 from garcon.description import FlowDescription
 from garcon.errors import DecisionError, ServiceError
 from garcon.history import RunState
-from garcon.pool.execution import Run, as_service_error
+from garcon.pool.execution import Run
 from garcon.resuming import Earlier, earlier_of
 
 PAGE_MAX = 1_000  # SWF's largest

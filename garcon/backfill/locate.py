@@ -16,9 +16,9 @@ from botocore.exceptions import ClientError
 from garcon import client
 from garcon.backfill.finding import EVER, is_unknown_domain, seen_of
 from garcon.backfill.ranges import Seen
-from garcon.client import Engine
+from garcon.client import Engine, as_service_error
 from garcon.errors import UsageError
-from garcon.pool.execution import Run, as_service_error
+from garcon.pool.execution import Run
 
 
 @dataclass(frozen=True)

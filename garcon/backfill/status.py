@@ -18,8 +18,9 @@ from garcon.backfill.place import Place, find_place
 from garcon.backfill.ranges import COMPLETED, Range, Seen, own_runs
 from garcon.backfill.show import plain_counts
 from garcon.backfill.words import Words, read_words
+from garcon.client import as_service_error
 from garcon.errors import UsageError
-from garcon.pool.execution import Executions, as_service_error
+from garcon.pool.execution import Executions
 from garcon.progress import Counts, format_duration, progress_line
 
 ALL_COMPLETED = 0

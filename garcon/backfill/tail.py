@@ -12,9 +12,10 @@ from botocore.exceptions import ClientError
 
 from garcon.backfill.cells import Timeline, Told, shards_of
 from garcon.backfill.histories import PAGE_MAX
+from garcon.client import as_service_error
 from garcon.description import FlowDescription
 from garcon.history import RunState
-from garcon.pool.execution import Run, as_service_error
+from garcon.pool.execution import Run
 
 
 class Tail:

@@ -15,9 +15,8 @@ from datetime import datetime, timezone
 from hashlib import sha256
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from garcon.canonical import canonical_json
+from garcon.client import swf_errors
 from garcon.description import FlowDescription
 from garcon.errors import EngineError, OpenWithAnotherInput, ServiceError
 from garcon.outcome import cut
@@ -111,10 +110,6 @@ class Executions:
         self._connect = connect
         self._flow = description
 
-    @property
-    def _client(self) -> Any:
-        return self._connect()
-
     def start_or_join(
         self, workflow_id: str, data: Mapping[str, Any], priority: int | None = None
     ) -> Started:
@@ -128,21 +123,16 @@ class Executions:
         earlier = self._newest_closed(workflow_id)
         try:
             run_id = self._start(workflow_id, data, priority)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "WorkflowExecutionAlreadyStartedFault":
-                raise as_service_error(error) from error
+        except ServiceError as error:
+            if error.code != "WorkflowExecutionAlreadyStartedFault":
+                raise
             return self._join(workflow_id, data, earlier)
         status = earlier["closeStatus"] if earlier else None
         return Started(Run(workflow_id, run_id), joined=False, earlier=status)
 
     def look(self, run: Run) -> Look:
         """Return the state and the progress of `run`."""
-        try:
-            answer = self._client.describe_workflow_execution(
-                domain=self._flow.domain, execution=_execution(run)
-            )
-        except ClientError as error:
-            raise as_service_error(error) from error
+        answer = self._call("describe_workflow_execution", execution=_execution(run))
         info = answer["executionInfo"]
         status = info.get("closeStatus") if info["executionStatus"] == "CLOSED" else None
         return Look(status, counts_from_context(answer.get("latestExecutionContext")))
@@ -161,8 +151,8 @@ class Executions:
 
     def _start(self, workflow_id: str, data: Mapping[str, Any], priority: int | None) -> str:
         optional = {} if priority is None else {"taskPriority": str(priority)}
-        answer = self._client.start_workflow_execution(
-            domain=self._flow.domain,
+        answer = self._call(
+            "start_workflow_execution",
             workflowId=workflow_id,
             workflowType={"name": self._flow.name, "version": self._flow.version},
             taskList={"name": self._flow.task_list},
@@ -197,7 +187,7 @@ class Executions:
         before = earlier["execution"]["runId"] if earlier else None
         deadline = time.monotonic() + LOOKUP_S
         while True:
-            found = self._newest(self._client.list_open_workflow_executions, workflow_id)
+            found = self._newest("list_open_workflow_executions", workflow_id)
             if found is None:
                 found = self._newest_closed(workflow_id)
             if found is not None and found["execution"]["runId"] != before:
@@ -210,39 +200,36 @@ class Executions:
             time.sleep(LOOKUP_PAUSE_S)
 
     def _newest_closed(self, workflow_id: str) -> Mapping[str, Any] | None:
-        return self._newest(self._client.list_closed_workflow_executions, workflow_id)
+        return self._newest("list_closed_workflow_executions", workflow_id)
 
-    def _newest(self, listing: Callable[..., Any], workflow_id: str) -> Mapping[str, Any] | None:
-        try:
-            found = listing(
-                domain=self._flow.domain,
-                startTimeFilter={"oldestDate": datetime.fromtimestamp(0, timezone.utc)},
-                executionFilter={"workflowId": workflow_id},
-                maximumPageSize=1,
-            )["executionInfos"]
-        except ClientError as error:
-            raise as_service_error(error) from error
+    def _newest(self, listing: str, workflow_id: str) -> Mapping[str, Any] | None:
+        found = self._call(
+            listing,
+            startTimeFilter={"oldestDate": datetime.fromtimestamp(0, timezone.utc)},
+            executionFilter={"workflowId": workflow_id},
+            maximumPageSize=1,
+        )["executionInfos"]
         return found[0] if found else None
 
     def _event(self, run: Run, *, newest: bool) -> dict[str, Any]:
-        try:
-            answer = self._client.get_workflow_execution_history(
-                domain=self._flow.domain,
-                execution=_execution(run),
-                maximumPageSize=1,
-                reverseOrder=newest,
-            )
-        except ClientError as error:
-            raise as_service_error(error) from error
+        answer = self._call(
+            "get_workflow_execution_history",
+            execution=_execution(run),
+            maximumPageSize=1,
+            reverseOrder=newest,
+        )
         event: dict[str, Any] = answer["events"][0]
         return event
 
+    def _call(self, operation: str, **words: Any) -> Any:
+        """Make one call in the flow's domain.
 
-def as_service_error(error: ClientError) -> ServiceError:
-    """Return garcon's error for a fault that boto3 raised."""
-    told = error.response["Error"]
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
-    return ServiceError(told.get("Code", ""), told.get("Message", ""), status)
+        Raises:
+            ServiceError: the engine refuses.
+            EngineUnreachable: no answer came.
+        """
+        with swf_errors():
+            return getattr(self._connect(), operation)(domain=self._flow.domain, **words)
 
 
 def _execution(run: Run) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from garcon import client
 from garcon.description import FlowDescription
-from garcon.errors import FlowError
+from garcon.errors import EngineUnreachable, FlowError
 from garcon.log import log_event
 from garcon.pool.autosize import AutoSize
 from garcon.pool.choice import choose_activities
@@ -39,6 +39,9 @@ logger = logging.getLogger("garcon.pool")
 
 #: Workers that connections are provided for where the command names no number.
 WORKERS_MAX = 64
+
+#: Between attempts of a call that found no engine, seconds.
+CONTROL_PAUSES_S = (0.2, 1.0, 3.0)
 
 #: AWS does not know ReleasePolls: its polls are waited for, they last 60 s.
 POLLS_END_S = 65.0
@@ -378,7 +381,19 @@ class Service:
         )
 
     async def _control(self, call: Callable[..., Any], *args: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._helper, call, *args)
+        """Run a blocking call in the helper thread.
+
+        A local engine that dies under it is started again by the next attempt: each one asks for
+        its client anew.
+        """
+        loop = asyncio.get_running_loop()
+        for pause_s in CONTROL_PAUSES_S:
+            try:
+                return await loop.run_in_executor(self._helper, call, *args)
+            except EngineUnreachable as error:
+                log_event(logger, logging.INFO, "control.again", why=error)
+            await asyncio.sleep(pause_s)
+        return await loop.run_in_executor(self._helper, call, *args)
 
     def _on_closing(self, run_id: str) -> None:
         if self._mission is not None:
