@@ -53,6 +53,7 @@ _ELSEWHERE = {
     "backfill": "garcon.backfill.commands:backfill",
     "history": "garcon.backfill.commands:history",
     "report": "garcon.backfill.commands:report",
+    "try": "garcon.backfill.commands:try_",
     "status": "garcon.pool.status_command:status",
 }
 

@@ -274,3 +274,22 @@ def history(**told: Any) -> int:
     from garcon.backfill.dump import run_history
 
     return run_history(told, sys.stdout, sys.stderr)
+
+
+@click.command("try", context_settings=CONTEXT)
+@click.argument("flow")
+@click.argument("activity")
+@click.option("--key", "keys", multiple=True, metavar="KEY=VALUE,...",
+              help="Which instance, such as day=2026-01-05,country=FR.")  # fmt: skip
+@click.option("--pdb", "debug", is_flag=True, help="Look into it with pdb where it raises.")
+@_range_options
+@_place_options
+def try_(**told: Any) -> int:
+    """Run one instance of ACTIVITY in this process, for a debugger; print its result.
+
+    It sees the input and, if the range was ever started, the results of its newest execution.
+    Nothing is told to the engine. Exit code 1: it raised.
+    """
+    from garcon.backfill.tryout import run_try
+
+    return run_try(told, sys.stdout, sys.stderr)
