@@ -299,11 +299,10 @@ class DeciderWorker(GarconLogger):
         try:
             context = get_current_context(history)
             context.update(execution)
-            custom = getattr(self.flow, "decider", None)
-            if custom is None:
-                self.create_decisions_from_flow(decisions, states, context)
+            if self.description.custom_decider:
+                self.delegate_decisions(decisions, self.flow.decider, states, context)
             else:
-                self.delegate_decisions(decisions, custom, states, context)
+                self.create_decisions_from_flow(decisions, states, context)
             check_decisions(decisions)
         except DecisionError as error:
             decisions[:] = [batch.fail_execution(cut(str(error), REASON_MAX), error.details)]

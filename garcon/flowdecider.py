@@ -164,10 +164,9 @@ class FlowDecider(GarconLogger):
         """
         if is_shard_type(planning.state.start.workflow_type):
             return _answer(planning, lambda: drive(plan_shard(planning), self._user(fetch_run)))
-        custom = getattr(self.flow, "decider", None)
-        if custom is None:
+        if not self.description.custom_decider:
             return self.answer_declared(planning, fetch_run)
-        return self.answer_custom(planning, custom, fetch_run)
+        return self.answer_custom(planning, self.flow.decider, fetch_run)
 
     def answer_declared(self, planning: Planning, fetch_run: FetchRun | None = None) -> Answer:
         """Return the answer for a flow whose activities say what they require."""
@@ -200,8 +199,7 @@ class FlowDecider(GarconLogger):
             names = (need.earlier.workflow_id, need.earlier.run_id)
             earlier = whole_run(self.description.domain, *names, fetch_run)
             self._earlier = {need.earlier: earlier}
-        custom = getattr(self.flow, "decider", None)
-        carry = self._carried(need.context) if custom is None else None
+        carry = None if self.description.custom_decider else self._carried(need.context)
         return taken_over(earlier, need.manifest, carry)
 
     def _carried(self, context: Mapping[str, Any]) -> tuple[str, ...] | None:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from garcon import decider as decider_module
 from garcon.activity import ActivityInstanceNotReadyException
 from garcon.decider import ActivityFailedError
 from garcon.errors import GarconError
@@ -347,3 +348,14 @@ def test_a_run_that_waits_for_a_signal_stays_open():
     decide(swf, worker)
 
     assert "WorkflowExecutionCompleted" == swf.status
+
+
+def test_a_flow_that_imports_the_module_decider_has_none_of_its_own():
+    """`from garcon import decider` in a flow's module makes an attribute of that name."""
+    flow = flow_of(decider=decider_module, only={})
+    swf = Swf()
+
+    play(swf, decider_of(flow))
+
+    assert "WorkflowExecutionCompleted" == swf.status
+    assert ["flow_only-1"] == ids(swf)
