@@ -7,6 +7,8 @@ its size follows what is open, never the length of the history.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from typing import Any, Final, Literal, NamedTuple
 
 Kind = Literal["activities", "timers", "children", "lambdas"]
@@ -135,6 +137,11 @@ ITEM_TYPES: Final[dict[Kind, Any]] = {
     "lambdas": Lambda,
 }
 
+# Events that Describe shows the time of; the name stands in an event's text in quotes.
+_ACTIVITY_NEWS: Final = tuple(
+    f'"ActivityTask{end}"' for end in ("Started", "Completed", "Failed", "TimedOut", "Canceled")
+)
+
 # The scalar members, in the order in which they are stored.
 _SCALARS: Final = (
     "last_id",
@@ -150,6 +157,9 @@ _SCALARS: Final = (
     "close_ms",
     "counts",
 )
+# Two of them follow from the events written since (see ``catch_up``), so a step that changes only
+# these need not store the row.
+_TOLD: Final = tuple(name for name in _SCALARS if name not in ("last_id", "activity_ms"))
 
 
 class Execution:
@@ -159,28 +169,6 @@ class Execution:
     ``scheduled`` the one that waits (behind the started one or in its list); never more than one
     of each. ``status`` is OPEN or a close status; ``counts`` are the open counts at the close.
     """
-
-    __slots__ = (
-        "activities",
-        "activity_ids",
-        "activity_ms",
-        "cancel_requested",
-        "children",
-        "close_ms",
-        "context_id",
-        "counts",
-        "key",
-        "lambdas",
-        "last_id",
-        "previous_started_id",
-        "profile",
-        "scheduled",
-        "started",
-        "status",
-        "sticky_list",
-        "sticky_wait_s",
-        "timers",
-    )
 
     def __init__(self, key: int, profile: Profile) -> None:
         self.key = key
@@ -211,8 +199,7 @@ class Execution:
     def clone(self) -> Execution:
         """A copy that shares the tables; a draft copies a table before it touches it."""
         twin = Execution.__new__(Execution)
-        for name in Execution.__slots__:
-            setattr(twin, name, getattr(self, name))
+        twin.__dict__.update(self.__dict__)
         return twin
 
     def table(self, kind: Kind) -> dict[Any, Any]:
@@ -223,6 +210,11 @@ class Execution:
     def scalars(self) -> list[Any]:
         """The storable part beside the items."""
         return [getattr(self, name) for name in _SCALARS]
+
+    def is_stored_as(self, stored: Execution) -> bool:
+        """Whether a stored row still tells all that the events behind it do not."""
+        mine, theirs = self.__dict__, stored.__dict__
+        return all(mine[name] == theirs[name] for name in _TOLD)
 
     def open_counts(self) -> tuple[int, int, int, int, int]:
         """Open activities, decision tasks (0 or 1), timers, children, lambda functions."""
@@ -251,6 +243,14 @@ def restore(key: int, profile: list[Any], scalars: list[Any]) -> Execution:
         a, d, t, c, f = state.counts
         state.counts = (a, d, t, c, f)
     return state
+
+
+def catch_up(state: Execution, events: Iterable[tuple[int, str]]) -> None:
+    """Take over what events say that were written after the stored row."""
+    for event_id, text in events:
+        state.last_id = event_id
+        if any(name in text[:120] for name in _ACTIVITY_NEWS):
+            state.activity_ms = round(json.loads(text)["eventTimestamp"] * 1000)
 
 
 def restore_item(state: Execution, kind: Kind, values: list[Any]) -> None:

@@ -222,7 +222,12 @@ class Batch:
         writes = Writes.new()
         writes.events.extend(self._events)
         for key, state in self.states.items():
-            (writes.started if key in self._started else writes.changed).append(state)
+            if key in self._started:
+                writes.started.append(state)
+                continue
+            stored = self._world.committed(key)
+            if stored is None or not state.is_stored_as(stored):
+                writes.changed.append(state)
         writes.items.update(self._items)
         writes.closed.extend(self.closed)
         writes.domains.extend(self.domains.values())

@@ -20,13 +20,14 @@ from garcon.engine.core.model import (
     Execution,
     Kind,
     TypeRecord,
+    catch_up,
     restore,
     restore_item,
 )
 from garcon.engine.store import schema
 from garcon.engine.store.place import refuse_network
 
-_CHECKPOINT_BYTES: Final = 4 << 20
+_CHECKPOINT_BYTES: Final = 16 << 20
 _RESTART_BYTES: Final = 64 << 20
 _SPARE_PAGES: Final = 1_000
 
@@ -149,7 +150,16 @@ class Database:
         }
         for run, kind, body in self._connection.execute("SELECT run, kind, body FROM items"):
             restore_item(states[run], kind, json.loads(body))
+        for state in states.values():
+            self._catch_up(state)
         return list(states.values())
+
+    def _catch_up(self, state: Execution) -> None:
+        rows = self._connection.execute(
+            "SELECT id, body FROM events WHERE run = ? AND id > ? ORDER BY id",
+            (state.key, state.last_id),
+        )
+        catch_up(state, rows)
 
     def execution(self, key: int) -> Execution | None:
         """One execution, open or closed; None once it is forgotten."""
@@ -162,6 +172,7 @@ class Database:
         items = self._connection.execute("SELECT kind, body FROM items WHERE run = ?", (key,))
         for kind, body in items:
             restore_item(state, kind, json.loads(body))
+        self._catch_up(state)
         return state
 
     def find_run(self, domain: str, run_id: str) -> int | None:
