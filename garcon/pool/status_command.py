@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 import click
 
-#: Exit code where no pool runs, or none of the name that was given.
+#: Exit code where no pool runs, or none of the name that was given, or none answers.
 NONE_RUNS = 1
 
 #: Moves a terminal's cursor home and clears what is below.
@@ -18,7 +18,7 @@ _HOME = "\x1b[H\x1b[J"
 
 _EPILOG = """\b
 Exit codes:
-  0  at least one pool was shown    1  none runs    2  usage
+  0  at least one pool has answered    1  none runs, or none answers    2  usage
 
 \b
 Examples:
@@ -53,17 +53,17 @@ def status(which: str | None, watch: bool, every: float, as_json: bool) -> int:
         # Whoever watched has seen enough.
         return 0
     if not found:
-        sys.stderr.write(f"garcon: no pool{f' {which}' if which else ''} runs\n")
+        sys.stderr.write(f"garcon: no pool{f' {which}' if which else ''} runs that answers\n")
     return 0 if found else NONE_RUNS
 
 
 def _look(which: str | None, as_json: bool, *, clear: bool) -> bool:
-    """Show the pools that are meant; return whether there is one."""
+    """Show the pools that are meant; return whether one of them has answered."""
     from garcon.pool.status_socket import ask_all
 
     documents = [one for one in ask_all() if _is_meant(one, which)]
     _show(sys.stdout, documents, as_json=as_json, clear=clear)
-    return bool(documents)
+    return any("error" not in one for one in documents)
 
 
 def _is_meant(document: Mapping[str, Any], which: str | None) -> bool:

@@ -71,11 +71,11 @@ def test_status_shows_who_runs_what(place, runtime, data):
     assert 2 == text.count(" of gated-")
     assert f"pid {pool.pid}" in status(place, str(pool.pid))[1]
     code, out, err = status(place, "flows.metrics")
-    assert (1, "", "garcon: no pool flows.metrics runs\n") == (code, out, err)
+    assert (1, "", "garcon: no pool flows.metrics runs that answers\n") == (code, out, err)
 
     (place.folder / "gate").touch()
     assert 0 == pool.wait(), pool.err()
-    assert (1, "", "garcon: no pool runs\n") == status(place)
+    assert (1, "", "garcon: no pool runs that answers\n") == status(place)
     assert [] == [path.name for path in runtime.iterdir() if path.suffix != ".journal"]
 
 
