@@ -13,12 +13,12 @@ from garcon.pool.events import EVENTS
 from tests.unit.source_tree import modules, tree
 
 #: Functions that get an event's name as an argument, and its place among the arguments.
-TELLERS = {"log_event": 2, "tell": 0, "tell_exit": 0, "_take_away": 3}
+TELLERS = {"log_event": 2, "tell": 0, "tell_exit": 0, "_tell": 2}
 
 #: Calls that pass on a name that they were given themselves.
 PASSED_ON = {
     ("garcon.pool.supervisor", "action.event"),
-    ("garcon.pool.dispatcher", "event"),
+    ("garcon.pool.endings", "event"),
     ("garcon.pool.moves", "event"),
 }
 
