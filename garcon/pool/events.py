@@ -77,6 +77,9 @@ EVENTS: Mapping[str, Event] = {
     "task.deaf": Event(
         "WARNING", "A canceled or vanished task did not end in its grace; its worker is ended."
     ),
+    "task.oversized": Event(
+        "WARNING", "A task took its worker far past `--max-memory`; the worker is killed."
+    ),
     "task.lost": Event("WARNING", "The worker of a task died; SWF is told, the task runs again."),
     "task.handed_back": Event("INFO", "A task goes back to SWF unrun, and is scheduled again."),
     "task.vanished": Event(
