@@ -10,7 +10,7 @@ pip_install := $(py) -m pip install --quiet --disable-pip-version-check
 benchmarks := $(basename $(notdir $(wildcard benchmarks/[!_]*.py)))
 input := {"start": "2026-01-01", "end": "2026-01-07"}
 
-.PHONY: run test check bench docs clean
+.PHONY: run test check check-code check-tests bench docs clean
 
 run: $(VENV)/.ready-flows  ## 7 days x 250 countries on 16 processes
 	$(py) -m garcon.pool flows.metrics --procs 16 --engine local --input '$(input)'
@@ -18,17 +18,24 @@ run: $(VENV)/.ready-flows  ## 7 days x 250 countries on 16 processes
 test: $(VENV)/.ready-test  ## the whole suite
 	$(py) -m pytest $(PYTEST_ARGS)
 
-check: $(VENV)/.ready-dev  ## format, lint, types, pure tests
+check: $(VENV)/.ready-dev  ## format, lint, types, the site of docs/, pure tests; two at a time
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check-tests check-code
+
+check-code:
 	$(py) -m ruff format --check .
 	$(py) -m ruff check .
 	$(py) -m mypy
+	$(py) -m mkdocs build --strict
+
+check-tests:
 	$(py) -m pytest -q tests/unit
 
 bench: $(VENV)/.ready-test  ## the figures of docs/, on a quiet machine
 	set -e; for one in $(benchmarks); do echo "== $$one"; $(py) -m benchmarks.$$one; done
 
-docs: $(VENV)/.ready-flows  ## the parts of docs/ that are made from the code
+docs: $(VENV)/.ready-dev  ## the parts of docs/ made from the code, then all of it in build/site
 	$(py) -m docs.make
+	$(py) -m mkdocs build --strict
 
 clean:  ## forget the virtual environment
 	rm -rf $(VENV)

@@ -1,7 +1,8 @@
 """Writes the parts of the documentation that are made from the code: `make docs`.
 
 A part stands between two marks, `<!-- made: NAME -->` and `<!-- end: NAME -->`; the rest of the
-file is written by hand. A test fails while a part differs from what the code says.
+file is written by hand. Pictures are made whole. A test fails while a part or a picture differs
+from what the code says.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from garcon.pool import events
+from docs import pictures
+from garcon.pool import events, slots
 
 HERE = Path(__file__).resolve().parent
 
@@ -18,6 +20,16 @@ HERE = Path(__file__).resolve().parent
 PARTS: Mapping[tuple[str, str], Callable[[], str]] = {
     ("logging.md", "events"): events.as_table,
 }
+
+
+def slot_states() -> str:
+    """Return the picture of the pool's slots: every move that there is."""
+    moves = {(state.value, move.value): then.value for (state, move), then in slots.NEXT.items()}
+    return pictures.draw("The states of a slot", [one.value for one in slots.State], moves)
+
+
+#: What makes each file that nothing in is written by hand.
+PICTURES: Mapping[str, Callable[[], str]] = {"slots.svg": slot_states}
 
 
 def with_part(text: str, name: str, part: str) -> str:
@@ -34,6 +46,8 @@ def with_part(text: str, name: str, part: str) -> str:
 
 def made(file: str) -> str:
     """Return a file of this folder as it is to be."""
+    if file in PICTURES:
+        return PICTURES[file]()
     text = (HERE / file).read_text(encoding="utf-8")
     for (other, name), make in PARTS.items():
         if other == file:
@@ -41,9 +55,14 @@ def made(file: str) -> str:
     return text
 
 
+def files() -> list[str]:
+    """Return the names of all files that are made, or have a part that is."""
+    return sorted({*PICTURES, *(file for file, _ in PARTS)})
+
+
 def main() -> None:
-    """Write every file that has such parts."""
-    for file in dict.fromkeys(file for file, _ in PARTS):
+    """Write them all."""
+    for file in files():
         (HERE / file).write_text(made(file), encoding="utf-8")
 
 
