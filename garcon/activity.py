@@ -118,6 +118,7 @@ class Activity(GarconLogger):
         pool_size: instances in the fan-out that was computed last; 0 before the first.
         external: whether another program runs it.
         max_procs: instances of it that one pool runs at once; None for no cap of its own.
+        threads: instances of it that one worker of a pool runs at once, each on its own thread.
         policy: delays between attempts, when failures stop the execution, and the pace.
     """
 
@@ -135,6 +136,7 @@ class Activity(GarconLogger):
     pool_size: int = 0
     external: bool = False
     max_procs: int | None = None
+    threads: int = 1
     policy: Policy = Policy()
     requires: list[Activity] = []  # noqa: RUF012 - a default that is never changed in place
     generators: list[Generator] = []  # noqa: RUF012 - likewise
@@ -173,7 +175,7 @@ class Activity(GarconLogger):
 
         Args:
             data: any of `name short_name flow_name domain version task_list requires retry
-                lost_retry max_procs policy run tasks runner generators on_exception
+                lost_retry max_procs threads policy run tasks runner generators on_exception
                 schedule_to_start`.
         """
         self.pool_size = 0
@@ -186,7 +188,7 @@ class Activity(GarconLogger):
         self.requires = self.requires or list(data.get("requires") or [])
         self.generators = self.generators or list(data.get("generators") or [])
         self.runner = self.runner or first_given(data, "runner", "run", "tasks")
-        for given in ("retry", "lost_retry", "max_procs", "policy"):
+        for given in ("retry", "lost_retry", "max_procs", "threads", "policy"):
             if data.get(given) is not None:
                 setattr(self, given, data[given])
         self.on_exception = self.on_exception or data.get("on_exception")
@@ -410,7 +412,8 @@ def create(*args: Any, **kwargs: Any) -> CreateActivity:
 
     What comes back takes keywords: `name`; `run` (or `tasks`), a runner; `requires`, activities;
     `retry` and `lost_retry`, further attempts after a failure or the death of a worker;
-    `max_procs`, instances of it that one pool runs at once;
+    `max_procs`, instances of it that one pool runs at once; `threads`, instances that one worker
+    runs at once, for tasks that wait for others most of their time;
     `generators` (or `generator`); `schedule_to_start`, seconds; `on_exception(activity, error)`;
     `external=True` with `timeout` and `heartbeat` in seconds; `retry_delay`, `retry_backoff`,
     `retry_max_delay`, `no_retry`, `fail_fast`, `max_failures`, `max_open` and `rate` as

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol
 
+from garcon.description import THREADS_MAX
 from garcon.errors import FlowError
 from garcon.policy import POLICY_KEYWORDS, read_policy
 
@@ -26,6 +27,7 @@ _CREATE_KEYWORDS = ("client", "domain", "name", "version", "on_exception")
 _ACTIVITY_KEYWORDS = (
     *("name", "run", "tasks", "requires", "retry", "lost_retry", "generators", "generator"),
     *("schedule_to_start", "on_exception", "external", "timeout", "heartbeat", "max_procs"),
+    "threads",
     *POLICY_KEYWORDS,
 )
 
@@ -50,6 +52,7 @@ class CreateActivity(Protocol):
         max_failures: int | str | None = None,
         max_open: int | None = None,
         max_procs: int | None = None,
+        threads: int | None = None,
         rate: str | float | None = None,
         generators: Iterable[Generator] | None = None,
         generator: Iterable[Generator] | Generator | None = None,
@@ -136,6 +139,7 @@ def activity_data(bound: Bound, flow_name: str, options: Mapping[str, Any]) -> d
         "retry": _count(where, "retry", options.get("retry")),
         "lost_retry": _count(where, "lost_retry", options.get("lost_retry")),
         "max_procs": _count(where, "max_procs", options.get("max_procs"), least=1),
+        "threads": _count(where, "threads", options.get("threads"), least=1, most=THREADS_MAX),
         "policy": read_policy(where, options),
         "generators": _generators(where, options),
         "schedule_to_start": _count(where, "schedule_to_start", options.get("schedule_to_start")),
@@ -158,11 +162,15 @@ def _activities(where: str, requires: Any) -> list[Any]:
     return found
 
 
-def _count(where: str, what: str, value: Any, least: int = 0) -> int | None:
+def _count(
+    where: str, what: str, value: Any, least: int = 0, most: int | None = None
+) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise FlowError(f"{where}: {what}={value!r} is no number from {least} up")
+    if most is not None and value > most:
+        raise FlowError(f"{where}: {what}={value} is more than the {most} that are possible")
     return value
 
 

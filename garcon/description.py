@@ -24,6 +24,9 @@ RETRY_DELAY_S = 0.0
 RETRY_BACKOFF = 2.0
 RETRY_MAX_DELAY_S = 3600.0
 
+#: Instances that one worker may run at once: beyond it a second worker serves better.
+THREADS_MAX = 64
+
 #: How often an instance may lose its worker before it counts as killing workers.
 LOST_RETRY = 3
 

@@ -315,6 +315,7 @@ def _describe(activity: Activity) -> ActivityDescription:
         heartbeat_s=heartbeat_s,
         start_to_close_s=start_to_close_s,
         max_procs=activity.max_procs,
+        threads=activity.threads,
         **activity.policy.fields(),
     )
 

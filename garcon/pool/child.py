@@ -26,6 +26,7 @@ from garcon.flow import activities_by_name, check_flow, describe, load_flow
 from garcon.log import LogSettings, configure
 from garcon.pool import decider_child, prctl, worker
 from garcon.pool.frames import READY, Channel
+from garcon.pool.slate import Slate
 from garcon.pool.slots import ChildKind
 
 #: Exit code of a child that garcon's own code, or the flow's import, has thrown out.
@@ -55,6 +56,7 @@ class Post:
         slot: its place in the pool.
         kind: what it does.
         flow_name: name of the flow.
+        slate: where its tasks write how far they are.
         log: where this child logs to.
         loaded: the flow as the zygote imported it; None where the child has to.
     """
@@ -62,6 +64,7 @@ class Post:
     slot: int
     kind: ChildKind
     flow_name: str
+    slate: Slate
     log: LogSettings
     loaded: Loaded | None
 
@@ -137,7 +140,7 @@ def run(post: Post, sock: socket.socket) -> int:
     # in the zygote: a log file's handler must not be shared by two processes.
     configure(post.log)
     if post.kind is ChildKind.WORKER:
-        return worker.main(channel, loaded.activities, post.slot, first)
+        return worker.main(channel, loaded.activities, post.slot, post.slate, first)
     return decider_child.main(channel, loaded.flow, loaded.described, first)
 
 

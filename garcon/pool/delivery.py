@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from garcon.errors import EngineUnreachable, ServiceError
@@ -72,18 +73,18 @@ class Delivery:
             self.note_end(task, "completed", frame.head)
             self.reply(task, "Completed", {"result": frame.body.decode()})
         elif frame.kind == "canceled":
-            self.note_end(task, "canceled", frame.head)
-            self.reply(task, "Canceled", {})
+            self.cancel(task, frame.head)
         else:
             told = json.loads(frame.body)
             self.note_end(task, "failed", frame.head)
             log_event(logger, logging.WARNING, "task.failed", **task.fields, reason=told["reason"])
             self.reply(task, "Failed", told)
 
-    def cancel(self, task: ActivityTask) -> None:
-        """Answer that it was canceled."""
-        self.note_end(task, "canceled")
-        self.reply(task, "Canceled", {})
+    def cancel(self, task: ActivityTask, used: Mapping[str, Any] | None = None) -> None:
+        """Answer that it was canceled, and how far it was."""
+        self.note_end(task, "canceled", used)
+        words = task.hear()
+        self.reply(task, "Canceled", {} if words is None else {"details": words})
 
     def lose(self, task: ActivityTask, text: str, facts: Mapping[str, Any]) -> None:
         """Answer that its worker died."""
@@ -121,7 +122,9 @@ class Delivery:
     # -- answers ------------------------------------------------------------------------------
 
     def fail(self, task: ActivityTask, failure: Failure) -> None:
-        """Answer that it failed so; its end is counted elsewhere."""
+        """Answer that it failed so, and how far it was; its end is counted elsewhere."""
+        if (words := task.hear()) is not None:
+            failure = replace(failure, facts={**failure.facts, "heartbeat": words})
         reason, details = encode_failure(failure)
         self.reply(task, "Failed", {"reason": reason, "details": details})
 

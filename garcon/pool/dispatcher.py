@@ -206,11 +206,7 @@ class Dispatcher:
                 self._delivery.finish(task, frame)
             # One that was answered before its thread has ended leaves its place all the same.
             self._free(seat, number)
-        elif task is None:
-            return
-        elif frame.kind == "beat":
-            task.details = str(frame.head.get("details") or "") or None
-        elif frame.kind == "timing":
+        elif frame.kind == "timing" and task is not None:
             self._heartbeats.set_timing(task, frame.head)
 
     # -- life ---------------------------------------------------------------------------------
@@ -361,6 +357,7 @@ class Dispatcher:
                 heartbeat_s=task.activity.heartbeat_s,
                 start_to_close_s=task.activity.start_to_close_s,
                 threads=task.activity.threads,
+                place=task.place,
             )
         except FrameError as error:
             # The worker is dying or deaf: its exit is told soon, and answers the task.

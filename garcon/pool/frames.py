@@ -194,6 +194,10 @@ class Channel:
         """Whether the peer is known to have closed its end."""
         return self._ended
 
+    def fileno(self) -> int:
+        """Return the socket's descriptor, for select."""
+        return self._socket.fileno()
+
     def close(self) -> None:
         """Close the socket; the peer sees the end."""
         self._socket.close()

@@ -62,8 +62,9 @@ class Heartbeats:
     async def beat(self, task: ActivityTask) -> None:
         """Tell the engine that this task lives, and act on what it answers."""
         body = {"taskToken": task.token}
-        if task.details is not None:
-            body["details"] = task.details
+        details = task.hear()
+        if details is not None:
+            body["details"] = details
         try:
             answer = await self._plane.call(
                 "RecordActivityTaskHeartbeat", body, timeout_s=BEAT_TIMEOUT_S

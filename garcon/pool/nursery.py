@@ -27,6 +27,7 @@ from garcon.pool.frames import Frame, FrameError, FrameStream, encode, read_fram
 from garcon.pool.order import Order
 from garcon.pool.output import OutputRelay
 from garcon.pool.resources import Machine
+from garcon.pool.slate import Slate
 from garcon.pool.slots import ChildKind
 
 #: How long a zygote may take to import the flow, and to fork one child.
@@ -68,6 +69,7 @@ class Child:
         pid: its process, and its process group.
         generation: the zygote it came from.
         stream: frames to and from it; whoever got the child reads it to its end.
+        slate: where its tasks write how far they are.
     """
 
     slot: int
@@ -75,6 +77,7 @@ class Child:
     pid: int
     generation: int
     stream: FrameStream
+    slate: Slate | None = None
 
 
 @dataclass(frozen=True)
@@ -191,6 +194,7 @@ class Nursery:
         self._requests: dict[int, _Request] = {}  # by slot
         self._farewells: set[asyncio.Task[None]] = set()
         self._relays: list[OutputRelay] = []
+        self._slate: Slate | None = None
         self._machine = machine or Machine()
         self._oom_seen = self._machine.oom_kills()
         self._process: asyncio.subprocess.Process | None = None
@@ -251,7 +255,7 @@ class Nursery:
                 pid = await asyncio.wait_for(asked, self._fork_timeout_s)
             stream = await FrameStream.open(ours)
             born = self._born[pid]
-            born.child = Child(slot, kind, pid, self.generation, stream)
+            born.child = Child(slot, kind, pid, self.generation, stream, self._slate)
             return born.child
         except asyncio.TimeoutError:
             ours.close()
@@ -305,15 +309,21 @@ class Nursery:
         stdout, stdout_fd = await OutputRelay.open(lambda line: self._on_output("stdout", line))
         stderr, stderr_fd = await OutputRelay.open(lambda line: self._on_output("stderr", line))
         self._relays = [stdout, stderr]
+        self._slate = slate = Slate.make()
         order = Order(
-            self._flow, theirs.fileno(), os.getpid(), tuple(_import_path()), asdict(self._log)
+            self._flow,
+            theirs.fileno(),
+            slate.descriptor,
+            os.getpid(),
+            tuple(_import_path()),
+            asdict(self._log),
         )
         try:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "garcon.pool.zygote", order.to_text(),
                 stdin=asyncio.subprocess.DEVNULL, stdout=stdout_fd, stderr=stderr_fd,
-                pass_fds=(theirs.fileno(),), start_new_session=True, cwd=self._chdir,
-                env=_environment(),
+                pass_fds=(theirs.fileno(), slate.descriptor), start_new_session=True,
+                cwd=self._chdir, env=_environment(),
             )  # fmt: skip
         except BaseException:
             ours.close()
@@ -469,6 +479,9 @@ class Nursery:
         if self._writer is not None:
             self._writer.transport.abort()
         self._socket = None
+        if self._slate is not None:
+            self._slate.close()
+            self._slate = None
         await asyncio.gather(*(relay.close(LINGER_S) for relay in self._relays))
 
 

@@ -20,6 +20,7 @@ class Order:
     Attributes:
         flow: name of the flow, such as `flows.metrics`.
         control_fd: descriptor of the control socket.
+        slate_fd: descriptor of the file in which tasks write how far they are.
         parent: the supervisor's pid.
         path: the supervisor's sys.path.
         log: settings of the children's log, plain data.
@@ -28,6 +29,7 @@ class Order:
 
     flow: str
     control_fd: int
+    slate_fd: int
     parent: int
     path: tuple[str, ...] = ()
     log: Mapping[str, Any] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from typing import Any
 
 from garcon.description import HEARTBEAT_S, START_TO_CLOSE_S, ActivityDescription
 from garcon.errors import EngineError
+from garcon.pool.slate import Slate
 
 #: Heartbeats of a task come so often within the time in which the engine wants to hear of it.
 BEATS_A_TIMEOUT = 3
@@ -34,7 +35,8 @@ class ActivityTask:
         heartbeat_s: seconds within which the engine wants to hear of it.
         start_to_close_s: seconds that it may take.
         cancel_by_s: when a task that was told to end is ended, loop time.
-        details: what it said last of itself.
+        slate: where it writes how far it is, None where nothing of it can be known.
+        details: what it had said of itself when it was last asked.
         is_ending: its answer is under way.
     """
 
@@ -54,8 +56,16 @@ class ActivityTask:
     heartbeat_s: float = HEARTBEAT_S
     start_to_close_s: float = START_TO_CLOSE_S
     cancel_by_s: float | None = None
+    slate: Slate | None = None
     details: str | None = None
     is_ending: bool = False
+
+    def hear(self) -> str | None:
+        """Return what the task has said of itself by now, None where it said nothing."""
+        if self.slate is not None and self.slot is not None:
+            # While it is writing, what it said before counts.
+            self.details = self.slate.read(self.slot, self.place, self.number) or self.details
+        return self.details
 
     @property
     def fields(self) -> dict[str, Any]:

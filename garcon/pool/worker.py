@@ -1,10 +1,10 @@
-"""A worker: runs one activity instance at a time and says how it ended.
+"""A worker: runs one activity instance at a time, or several of one that allows it on threads.
 
-It has no client of SWF and no task token; the supervisor answers for it. While a task runs the
-worker reads its socket only inside the task's own heartbeat calls: a cancel can take effect nowhere
-else, so a thread that listens all the time would gain nothing, and none makes it safe for a task to
-fork. Law: whatever a task raises is the task's failure; only the supervisor, or death, ends a
-worker.
+It has no client of SWF and no task token; the supervisor answers for it. While a single task runs
+the worker reads its socket only inside the task's own heartbeat calls: a cancel can take effect
+nowhere else, so a thread that listens all the time would gain nothing, and none makes it safe for a
+task to fork. While tasks run on threads the main thread reads. Law: whatever a task raises is the
+task's failure; only the supervisor, or death, ends a worker.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -33,10 +33,9 @@ from garcon.execution import (
 from garcon.log import GarconLogger, about
 from garcon.outcome import Failure, Kind, cut, encode_failure
 from garcon.pool.frames import Channel, Frame, FrameError
+from garcon.pool.slate import Slate
+from garcon.pool.threads import Threads
 from garcon.pool.timing import own_times
-
-#: Heartbeats of a task go to the supervisor at most this often, seconds; the latest one counts.
-BEAT_EVERY_S = 1.0
 
 #: What the lines that a task logs tell of it, and where it stands in its frame.
 _ABOUT = {
@@ -48,63 +47,96 @@ _ABOUT = {
 
 
 class Post:
-    """One worker's standing with its supervisor."""
+    """One worker's standing with its supervisor.
+
+    Attributes:
+        is_stopping: whether the worker is to leave after what it has.
+        is_orphaned: whether the supervisor is no more.
+    """
 
     def __init__(self, channel: Channel) -> None:
         """Talk over `channel`."""
         self._channel = channel
-        self._task: int | None = None
         self._lock = threading.Lock()
-        self._next_beat_s = 0.0
         self._waiting: deque[Frame] = deque()
-        self.is_canceled = False
+        self._calls: dict[int, Call] = {}
         self.is_stopping = False
+        self.is_orphaned = False
 
-    def begin(self, task: int) -> None:
-        """A task begins: cancels and beats are its own from here on."""
-        self._task, self.is_canceled, self._next_beat_s = task, False, 0.0
+    def begin(self, call: Call) -> None:
+        """A task begins: cancels reach it from here on."""
+        self._calls[call.task] = call
 
-    def beat(self, details: str | None) -> None:
-        """Tell the supervisor how far the task is, and hear whether it shall go on.
-
-        Raises:
-            ActivityCanceled: it shall not.
-        """
-        with self._lock:
-            self._listen()
-            # That the task lives the supervisor tells by itself; only details are news to it.
-            now_s = time.monotonic()
-            if details is not None and not self.is_canceled and now_s >= self._next_beat_s:
-                self._next_beat_s = now_s + BEAT_EVERY_S
-                self._send_beat(cut(str(details), HEARTBEAT_MAX))
-        if self.is_canceled:
-            raise ActivityCanceled("the activity was canceled while it ran")
-
-    def _send_beat(self, details: str) -> None:
-        try:
-            self._channel.send("beat", task=self._task, details=details)
-        except FrameError:
-            die_with_group()
-
-    def _listen(self) -> None:
-        while (frame := self._channel.receive_now()) is not None:
-            self.note(frame)
-        if self._channel.ended:
-            die_with_group()
+    def end(self, call: Call) -> None:
+        """A task has ended."""
+        self._calls.pop(call.task, None)
 
     def note(self, frame: Frame) -> None:
         """Act on a frame that can come at any time."""
         if frame.kind == "stop":
             self.is_stopping = True
-        elif frame.kind == "cancel" and frame.head.get("task") == self._task:
-            self.is_canceled = True
-        elif frame.kind == "run":
-            # Heard during a task's heartbeat; a supervisor may send ahead.
-            self._waiting.append(frame)
+        elif frame.kind == "cancel":
+            call = self._calls.get(int(frame.head["task"]))
+            if call is not None:
+                call.is_canceled = True
 
-    def next_frame(self) -> Frame | None:
-        """Wait for the next frame to act on; None when the supervisor is no more."""
-        return self._waiting.popleft() if self._waiting else self._channel.receive()
+    def listen(self) -> None:
+        """Hear what has come, without waiting; further tasks are kept for later."""
+        with self._lock:
+            while (frame := self._channel.receive_now()) is not None:
+                if frame.kind == "run":
+                    # A supervisor may send ahead.
+                    self._waiting.append(frame)
+                else:
+                    self.note(frame)
+            if self._channel.ended:
+                die_with_group()
+
+    def next_frame(self, threads: Threads) -> Frame | None:
+        """Wait for the next frame; None when there is none and one of the threads has ended."""
+        if self._waiting:
+            return self._waiting.popleft()
+        frame = self._channel.receive_now() if threads else self._channel.receive()
+        if frame is None and threads and not self._channel.ended:
+            threads.wait(self._channel.fileno())
+        elif frame is None:
+            self.is_orphaned = True
+        return frame
+
+
+class Call:
+    """One task that runs here, as far as its supervisor is concerned.
+
+    Attributes:
+        task: its number.
+        is_canceled: whether it is to end at its next heartbeat.
+        words: what it said of itself last.
+    """
+
+    def __init__(self, post: Post, slate: Slate, slot: int, head: Mapping[str, Any]) -> None:
+        """Stand for the task of a frame's head."""
+        self.task = int(head["task"])
+        self.is_canceled = False
+        self.words: str | None = None
+        self.is_beside_others = int(head.get("threads", 1)) > 1
+        self._post = post
+        self._slate = slate
+        self._record = (slot, int(head.get("place", 0)), self.task)
+
+    def beat(self, details: str | None) -> None:
+        """Note how far the task is, and hear whether it shall go on.
+
+        Raises:
+            ActivityCanceled: it shall not.
+        """
+        if not self.is_beside_others:
+            self._post.listen()
+        # That the task lives the supervisor tells by itself; only details are news to it.
+        if details is not None and not self.is_canceled:
+            self.words = str(details)
+            self._slate.write(*self._record, self.words)
+        if self.is_canceled:
+            raise ActivityCanceled("the activity was canceled while it ran")
 
 
 class PoolExecution(ActivityExecution):
@@ -115,20 +147,23 @@ class PoolExecution(ActivityExecution):
         own_failure: what the task itself gave to `fail`.
     """
 
-    def __init__(self, post: Post, activity_id: str, context: dict[str, Any]) -> None:
+    def __init__(self, call: Call, activity_id: str, context: dict[str, Any]) -> None:
         """Serve one instance; there is no client and no token here."""
         super().__init__(None, activity_id, None, context)
-        self._post = post
+        self._call = call
         self.own_result: str | None = None
         self.own_failure: Failure | None = None
 
     def heartbeat(self, details: str | None = None) -> None:
-        """Tell SWF that the task is alive and how far it is; at most one a second goes out.
+        """Tell SWF that the task is alive and how far it is.
+
+        The latest words go out with the next of the pool's own heartbeats, of which there are three
+        within the heartbeat timeout; a failure or cancel takes them along.
 
         Raises:
             ActivityCanceled: the activity is to end: SWF wants it canceled, or knows it no more.
         """
-        self._post.beat(details)
+        self._call.beat(details)
 
     def fail(self, reason: str | None = None, details: str | None = None) -> None:
         """Have the attempt fail once its tasks have returned, whatever they return."""
@@ -152,63 +187,89 @@ def die_with_group() -> NoReturn:
     os._exit(1)
 
 
-def main(channel: Channel, activities: Mapping[str, Any], slot: int, first: Frame | None) -> int:
+def main(
+    channel: Channel, activities: Mapping[str, Any], slot: int, slate: Slate, first: Frame | None
+) -> int:
     """Run what comes over `channel` until told to stop; return the exit code.
 
     Args:
         channel: frames from and to the supervisor.
         activities: the flow's activities by their short names.
         slot: this worker's place in the pool.
+        slate: where tasks write how far they are.
         first: the first frame that came, None for the end of them.
     """
-    worker = _Worker(channel, activities, slot)
-    frame = first
-    while frame is not None:
-        if frame.kind == "run":
-            worker.run(frame)
-        else:
-            worker.post.note(frame)
-        if worker.post.is_stopping:
+    worker = _Worker(channel, activities, slot, slate)
+    frame, worker.post.is_orphaned = first, first is None
+    while not worker.post.is_orphaned:
+        if frame is not None:
+            worker.take(frame)
+        if worker.post.is_stopping and not worker.threads:
             return 0
-        frame = worker.post.next_frame()
+        frame = worker.post.next_frame(worker.threads)
     die_with_group()
 
 
 class _Worker:
-    """The running of tasks, one after the other."""
+    """The running of tasks: one after the other, or side by side on threads."""
 
-    def __init__(self, channel: Channel, activities: Mapping[str, Any], slot: int) -> None:
+    def __init__(
+        self, channel: Channel, activities: Mapping[str, Any], slot: int, slate: Slate
+    ) -> None:
         self._channel = channel
         self._activities = activities
         self._slot = slot
+        self._slate = slate
         self._pid = os.getpid()
         self._log = GarconLogger()
         self.post = Post(channel)
+        self.threads = Threads()
 
-    def run(self, frame: Frame) -> None:
-        """Run the task of this frame and answer it."""
-        head = frame.head
-        task = int(head["task"])
-        self.post.begin(task)
-        _forget_peak()
-        began_s = _cpu_s()
-        ending = self._attempt(head, frame.body)
-        self._leave_if_copy()
-        _flush()
-        used = {"cpu_s": round(_cpu_s() - began_s, 3), "peak_kb": _peak_kb()}
-        if isinstance(ending, Failure):
-            self._fail(task, ending, used)
-        elif isinstance(ending, ActivityCanceled):
-            self._channel.send("canceled", task=task, **used)
+    def take(self, frame: Frame) -> None:
+        """Act on a frame: run the task that it brings, or have a thread run it."""
+        if frame.kind != "run":
+            self.post.note(frame)
+            return
+        call = Call(self.post, self._slate, self._slot, frame.head)
+        self.post.begin(call)
+        if not self.threads:
+            _forget_peak()
+        if call.is_beside_others:
+            name = f"garcon-task-{call.task}"
+            self.threads.start(name, lambda: self._run_beside_others(call, frame))
         else:
-            self._channel.send("done", ending.encode(), task=task, **used)
+            self._run(call, frame, _cpu_s)
 
-    def _attempt(self, head: Mapping[str, Any], body: bytes) -> str | Failure | ActivityCanceled:
+    def _run_beside_others(self, call: Call, frame: Frame) -> None:
         try:
-            return self._perform(head, body)
+            self._run(call, frame, time.thread_time)
+        except FrameError:
+            # The supervisor is gone: the main thread hears of it too, and ends everything.
+            return
+
+    def _run(self, call: Call, frame: Frame, cpu_s: Callable[[], float]) -> None:
+        """Run the task of this frame and answer it."""
+        began_s = cpu_s()
+        ending = self._attempt(call, frame.head, frame.body)
+        self._leave_if_copy()
+        self.post.end(call)
+        _flush()
+        used = {"cpu_s": round(cpu_s() - began_s, 3), "peak_kb": _peak_kb()}
+        if isinstance(ending, Failure):
+            self._fail(call, ending, used)
+        elif isinstance(ending, ActivityCanceled):
+            self._channel.send("canceled", task=call.task, **used)
+        else:
+            self._channel.send("done", ending.encode(), task=call.task, **used)
+
+    def _attempt(
+        self, call: Call, head: Mapping[str, Any], body: bytes
+    ) -> str | Failure | ActivityCanceled:
+        try:
+            return self._perform(call, head, body)
         except BaseException as error:
             # SystemExit and KeyboardInterrupt included: a task cannot end its worker.
-            if isinstance(error, ActivityCanceled) and self.post.is_canceled:
+            if isinstance(error, ActivityCanceled) and call.is_canceled:
                 return error
             return describe_error(error)
 
@@ -217,7 +278,7 @@ class _Worker:
         if os.getpid() != self._pid:
             os._exit(1)
 
-    def _perform(self, head: Mapping[str, Any], body: bytes) -> str | Failure:
+    def _perform(self, call: Call, head: Mapping[str, Any], body: bytes) -> str | Failure:
         activity = self._activities.get(str(head["activity"]))
         if activity is None:
             known = ", ".join(sorted(self._activities))
@@ -226,7 +287,7 @@ class _Worker:
         for name in ("domain", "workflow_id", "run_id"):
             # A shard's instances have the root's names in their input: those stay.
             context.setdefault(f"execution.{name}", head[name])
-        execution = PoolExecution(self.post, str(head["activity_id"]), context)
+        execution = PoolExecution(call, str(head["activity_id"]), context)
         self._log.set_log_context(context)
         try:
             self._tell_times(activity, head, context)
@@ -242,12 +303,13 @@ class _Worker:
         if any(times[name] != head.get(name) for name in times):
             self._channel.send("timing", task=int(head["task"]), **times)
 
-    def _fail(self, task: int, failure: Failure, used: Mapping[str, Any]) -> None:
-        facts = {**failure.facts, "worker": self._slot, "pid": os.getpid(), **used}
+    def _fail(self, call: Call, failure: Failure, used: Mapping[str, Any]) -> None:
+        words = {} if call.words is None else {"heartbeat": cut(call.words, HEARTBEAT_MAX)}
+        facts = {**failure.facts, "worker": self._slot, "pid": os.getpid(), **used, **words}
         reason, details = encode_failure(replace(failure, facts=facts))
         body = json.dumps({"reason": reason, "details": details}, ensure_ascii=False)
         # A task's text may hold halves of surrogate pairs, which no UTF-8 can carry.
-        self._channel.send("failed", body.encode("utf-8", "replace"), task=task, **used)
+        self._channel.send("failed", body.encode("utf-8", "replace"), task=call.task, **used)
 
 
 def _context(body: bytes) -> dict[str, Any]:

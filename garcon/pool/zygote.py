@@ -32,6 +32,7 @@ from garcon.log import configure
 from garcon.pool import child, prctl
 from garcon.pool.frames import Frame, FrameError, Parser, encode
 from garcon.pool.order import Order
+from garcon.pool.slate import Slate
 from garcon.pool.slots import ChildKind
 
 TRACEBACK_MAX = 8_000  # characters; the tail is what tells
@@ -98,6 +99,7 @@ class Zygote:
         self._order = order
         self._log = replace(order.log_settings, queued=False)
         self._control = control
+        self._slate = Slate(order.slate_fd)
         self._wakeup, self._waker = wakeup
         self._loaded = loaded
         self._pid = os.getpid()
@@ -143,7 +145,7 @@ class Zygote:
             return
         # Made before the fork: what a child writes to, it no longer shares with its siblings.
         log = replace(self._log, process=f"{kind.value}-{slot}")
-        post = child.Post(slot, kind, self._order.flow, log, self._loaded)
+        post = child.Post(slot, kind, self._order.flow, self._slate, log, self._loaded)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, descriptor) as sock:
             try:
                 pid = os.fork()
@@ -253,7 +255,8 @@ def _unforkable(sockets_before: frozenset[int]) -> str:
 
 def _start_bare(order: Order) -> NoReturn:
     """Become a zygote that has not imported the flow; requests wait in the socket meanwhile."""
-    os.set_inheritable(order.control_fd, True)
+    for descriptor in (order.control_fd, order.slate_fd):
+        os.set_inheritable(descriptor, True)
     text = replace(order, bare=True).to_text()
     os.execv(sys.executable, [sys.executable, "-m", "garcon.pool.zygote", text])
 
@@ -282,7 +285,8 @@ def _load(order: Order, control: Control) -> child.Loaded:
 def serve(order: Order) -> int:
     """Be the zygote of this order until its supervisor is gone; return the exit code."""
     control = Control(socket.socket(fileno=order.control_fd))
-    os.set_inheritable(order.control_fd, False)
+    for descriptor in (order.control_fd, order.slate_fd):
+        os.set_inheritable(descriptor, False)
     # A supervisor that dies during a slow import must not leave us importing.
     guarded = prctl.die_with_parent(order.parent)
     child.deafen()

@@ -96,21 +96,43 @@ async def hear(child: Child) -> Frame | None:
     return await asyncio.wait_for(child.stream.receive(), PATIENCE_S)
 
 
-async def order(child: Child, activity: str, body: bytes = b"{}", task: int = 1) -> None:
+async def order(
+    child: Child, activity: str, body: bytes = b"{}", task: int = 1, **head: Any
+) -> None:
     """Have a worker run an activity."""
+    about = {"workflow_id": "w", "run_id": "r", "domain": "tests", **head}
     await child.stream.send(
-        "run", body, task=task, activity=activity, activity_id=f"{activity}-1",
-        workflow_id="w", run_id="r", domain="tests",
-    )  # fmt: skip
+        "run", body, task=task, activity=activity, activity_id=f"{activity}-1", **about
+    )
+
+
+async def said(child: Child, task: int = 1, place: int = 0, words: str | None = None) -> str:
+    """Return what a task says of itself, as soon as it says something, or these very words."""
+    assert child.slate is not None
+
+    async def look() -> str:
+        while True:
+            found = child.slate.read(child.slot, place, task)
+            if found is not None and words in (None, found):
+                return found
+            await asyncio.sleep(0.005)
+
+    return await asyncio.wait_for(look(), PATIENCE_S)
 
 
 async def answer(child: Child, task: int = 1) -> Frame:
-    """Return the next frame of a worker that is neither heartbeat nor timing."""
+    """Return the next frame of a worker that is no timing; it is to be about this task."""
+    frame = await answer_any(child)
+    assert task == frame.head["task"]
+    return frame
+
+
+async def answer_any(child: Child) -> Frame:
+    """Return the next frame of a worker that is no timing, whatever its task."""
     while True:
         frame = await hear(child)
         assert frame is not None
-        assert task == frame.head["task"]
-        if frame.kind not in ("beat", "timing"):
+        if frame.kind != "timing":
             return frame
 
 

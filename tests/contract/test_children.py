@@ -12,7 +12,7 @@ import pytest
 from garcon.outcome import Kind, decode_failure
 from garcon.pool.frames import Frame
 from garcon.pool.lifecycle import ChildKind
-from tests.contract.nursery_harness import answer, hear, house, order, wait_end
+from tests.contract.nursery_harness import answer, hear, house, order, said, wait_end
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -143,20 +143,26 @@ def test_times_that_depend_on_the_input_are_told_before_the_task_begins() -> Non
     asyncio.run(run())
 
 
-def test_heartbeats_are_told_at_most_once_a_second() -> None:
-    """A task may call it in its innermost loop."""
+def test_the_last_words_of_a_task_are_never_lost() -> None:
+    """However fast it says them, however it goes on: they are there to be read."""
 
     async def run() -> None:
         async with house() as one:
             child = await one.worker()
-            await order(child, "burst")
-            beats = []
-            while (frame := await hear(child)) is not None and frame.kind == "beat":
-                beats.append(frame.head["details"])
-            assert "0" == beats[0]
-            assert len(beats) <= 5
+            await order(child, "burst", task=3)
+            await said(child, task=3, words="499")
+            assert "done" == (await answer(child, task=3)).kind
+            assert child.slate is not None
+            assert child.slate.read(child.slot, 0, 4) is None
 
     asyncio.run(run())
+
+
+def test_a_failure_tells_how_far_the_task_was() -> None:
+    """Whoever repairs it reads that in the history."""
+    (failed,) = run_all(("stumble", b"{}"))
+
+    assert "half way" == failure_of(failed)[1]["heartbeat"]
 
 
 def test_a_cancel_ends_the_task_at_its_next_heartbeat_and_the_worker_goes_on() -> None:
@@ -166,7 +172,7 @@ def test_a_cancel_ends_the_task_at_its_next_heartbeat_and_the_worker_goes_on() -
         async with house() as one:
             child = await one.worker()
             await order(child, "beat", task=5)
-            await hear(child)
+            await said(child, task=5)
             await child.stream.send("cancel", task=4)  # of a task long gone: passed over
             await child.stream.send("cancel", task=5)
             assert "canceled" == (await answer(child, task=5)).kind

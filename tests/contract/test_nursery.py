@@ -25,6 +25,7 @@ from tests.contract.nursery_harness import (
     hear,
     house,
     order,
+    said,
     wait_end,
     wait_gone,
 )
@@ -75,7 +76,7 @@ def test_a_death_by_signal_is_told_with_the_signal_s_name(activity: str, name: s
             child = await one.worker()
             await order(child, activity)
             if activity == "hang":
-                await hear(child)
+                await said(child)
                 os.kill(child.pid, signal.SIGKILL)
             await wait_end(child)
             fact = await one.wait_exit(child)
@@ -91,9 +92,7 @@ def test_what_a_dead_worker_had_started_goes_with_it() -> None:
         async with house() as one:
             child = await one.worker()
             await order(child, "settle_down")
-            beat = await hear(child)
-            assert beat is not None
-            programs = json.loads(beat.head["details"])
+            programs = json.loads(await said(child))
             os.kill(child.pid, signal.SIGKILL)
             await wait_end(child)
             assert [] == await wait_gone(programs, 2.0)
@@ -109,9 +108,7 @@ def test_a_signal_may_be_meant_for_a_child_alone() -> None:
         async with house() as one:
             child = await one.worker()
             await order(child, "settle_down")
-            beat = await hear(child)
-            assert beat is not None
-            programs = json.loads(beat.head["details"])
+            programs = json.loads(await said(child))
             assert one.nursery.signal(child, signal.SIGUSR1, alone=True)
             await one.wait_line("most recent call first")
             assert programs == await wait_gone(programs, 0)
@@ -126,9 +123,7 @@ def test_a_signal_reaches_the_whole_group_of_a_child() -> None:
         async with house() as one:
             child = await one.worker()
             await order(child, "settle_down")
-            beat = await hear(child)
-            assert beat is not None
-            programs = json.loads(beat.head["details"])
+            programs = json.loads(await said(child))
             assert one.nursery.signal(child, signal.SIGTERM)
             assert [] == await wait_gone(programs, 2.0)
             assert one.nursery.signal(child, signal.SIGKILL)
@@ -183,9 +178,7 @@ def test_the_death_of_the_zygote_is_the_death_of_its_children_and_their_programs
         async with house() as one:
             working, idle = await one.worker(1), await one.worker(2)
             await order(working, "settle_down")
-            beat = await hear(working)
-            assert beat is not None
-            programs = json.loads(beat.head["details"])
+            programs = json.loads(await said(working))
             assert one.nursery.pid is not None
             os.kill(one.nursery.pid, signal.SIGKILL)
             await wait_end(working)
@@ -211,9 +204,7 @@ def test_closing_ends_everyone() -> None:
         await one.nursery.start()
         child = await one.worker()
         await order(child, "settle_down")
-        beat = await hear(child)
-        assert beat is not None
-        programs = json.loads(beat.head["details"])
+        programs = json.loads(await said(child))
         assert one.nursery.pid is not None
         pids = [*programs, child.pid, one.nursery.pid]
         child.stream.close()
@@ -306,7 +297,7 @@ def test_all_stacks_are_dumped_at_usr1() -> None:
         async with house() as one:
             child = await one.worker()
             await order(child, "hang")
-            await hear(child)
+            await said(child)
             one.nursery.signal(child, signal.SIGUSR1)
             assert "stderr" == (await one.wait_line("in hang"))[0]
 
@@ -432,7 +423,7 @@ def test_a_kill_by_the_kernel_for_want_of_memory_is_named() -> None:
 SUPERVISOR = """
 import asyncio, json, sys
 from garcon.pool.resources import Machine
-from tests.contract.nursery_harness import House, hear, order
+from tests.contract.nursery_harness import House, order, said
 
 async def run():
     one = House(sys.argv[1])
@@ -447,8 +438,7 @@ async def run():
     for slot in (1, 2):
         child = await one.worker(slot)
         await order(child, "settle_down")
-        beat = await hear(child)
-        pids += [child.pid, *json.loads(beat.head["details"])]
+        pids += [child.pid, *json.loads(await said(child))]
     print(json.dumps(pids), flush=True)
     await asyncio.sleep(600)
 

@@ -86,6 +86,12 @@ def burst(activity, context):
         activity.heartbeat(str(number))
 
 
+def stumble(activity, context):
+    """Say how far it is, and fail."""
+    activity.heartbeat("half way")
+    raise ValueError("the other half")
+
+
 def own_words(activity, context):
     """Say how it ended, as garcon 1.x let tasks do."""
     activity.fail("on my own account") if context.get("fails") else activity.complete({"own": 1})
@@ -126,7 +132,7 @@ def chosen(context):
 
 for function in (
     add, shout, fail, leave, interrupt, vanish, crash, split, settle_down, hang, beat, burst,
-    own_words, handlers, surroundings, quick, chosen,
+    stumble, own_words, handlers, surroundings, quick, chosen,
 ):  # fmt: skip
     globals()[f"{function.__name__}_activity"] = create(
         name=function.__name__, run=runner.Sync(function)
