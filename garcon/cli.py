@@ -12,6 +12,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TextIO
 
 import click
@@ -45,12 +46,18 @@ _NO_WINDOWS = (
 
 PROCS_MAX = 1000
 
+#: SWF's range of a task priority.
+PRIORITY_MIN, PRIORITY_MAX = -(2**31), 2**31 - 1
+
+_STDOUT, _STDERR = 1, 2
+
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 #: Verbs that stand in modules of their own, imported when they are asked for.
 _ELSEWHERE = {
     "backfill": "garcon.backfill.commands:backfill",
+    "doctor": "garcon.backfill.commands:doctor",
     "history": "garcon.backfill.commands:history",
     "report": "garcon.backfill.commands:report",
     "try": "garcon.backfill.commands:try_",
@@ -141,7 +148,10 @@ def _procs(_context: click.Context, _option: click.Parameter, value: str) -> int
     "--workflow-id", metavar="ID",
     help="Id of that execution.  [default: the flow's name and a digest of the input]",
 )  # fmt: skip
-@click.option("--priority", type=int, help="SWF's task priority of that execution.")
+@click.option(
+    "--priority", type=click.IntRange(PRIORITY_MIN, PRIORITY_MAX), metavar="N",
+    help="SWF's task priority of that execution; more goes first.",
+)  # fmt: skip
 @click.option(
     "--drain-timeout", type=click.FloatRange(0), default=75.0, show_default=True, metavar="S",
     help="Seconds that running tasks may go on after a stop.",
@@ -202,11 +212,27 @@ def run_verb(verb: str) -> None:
     main(args=[verb, *sys.argv[1:]], prog_name="garcon")
 
 
+def _open_closed_streams() -> None:
+    """Have somewhere to write to in a command that was started with `>&-`.
+
+    Python leaves such a stream out; and the next file to be opened would take its descriptor, for
+    every child to write to.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    # For as long as the process lives, as those in whose place they stand.
+    sys.stdout = sys.stdout or os.fdopen(_STDOUT, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(_STDERR, "w", closefd=False)
+
+
 def _ends_with_exit_code(run: Callable[[], int]) -> None:
+    _open_closed_streams()
     try:
         code = run()
     except GarconError as error:
-        click.echo(f"garcon: {error}", err=True)
+        with suppress(OSError):  # nobody to tell it to
+            click.echo(f"garcon: {error}", err=True)
         code = error.exit_code
     except KeyboardInterrupt:
         # Before the pool's own handlers stand, or after they were taken down.

@@ -14,7 +14,7 @@ import queue
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -336,8 +336,24 @@ def _file_handler(settings: LogSettings) -> logging.Handler:
     # Imported here: it costs a tenth of a second, and only a run with --log-file needs it.
     from concurrent_log_handler import ConcurrentRotatingFileHandler
 
+    class LogFile(ConcurrentRotatingFileHandler):
+        """Says once what keeps it from being written, in place of a traceback for each line."""
+
+        is_told = False
+
+        def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's own signature
+            if not self.is_told:
+                self.is_told = True
+                why = sys.exc_info()[1]
+                with suppress(OSError, ValueError):
+                    sys.stderr.write(f"garcon: log file {self.baseFilename}: {why}\n")
+
+        def close(self) -> None:
+            with suppress(OSError):  # what could not be written is still in its buffer
+                super().close()
+
     assert settings.file is not None
-    return ConcurrentRotatingFileHandler(
+    return LogFile(
         settings.file,
         maxBytes=settings.file_max_bytes,
         backupCount=settings.file_count,

@@ -6,10 +6,12 @@ import asyncio
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Any, TextIO, cast
 
+from garcon.errors import UsageError
 from garcon.log import LogSettings, configure, make_formatter
 from garcon.pool.config import (
     PoolConfig,
@@ -78,8 +80,9 @@ def supervise(
         logging.getLogger().removeHandler(shown)
         if written is not None:
             written.close()
+        until_s = time.monotonic() + LAST_WORDS_S
         for stream in behind:
-            stream.close(LAST_WORDS_S)
+            stream.close(max(0.0, until_s - time.monotonic()))
 
 
 def configure_pool(words: Mapping[str, Any]) -> PoolConfig:
@@ -98,7 +101,7 @@ def configure_pool(words: Mapping[str, Any]) -> PoolConfig:
     level = words["log_level"] or ("info" if data is None or log_file else "warning")
     settings = LogSettings(
         level=level.upper(),
-        file=str(Path(log_file).absolute()) if log_file else None,
+        file=check_log_file(Path(log_file).absolute()) if log_file else None,
         json=words["log_format"] == "json",
         process="supervisor",
         flow=words["flow"],
@@ -121,6 +124,19 @@ def configure_pool(words: Mapping[str, Any]) -> PoolConfig:
         folder=enter_folder(words["chdir"]),
         log=settings,
     )
+
+
+def check_log_file(path: Path) -> str:
+    """Return the path of a log file that can be written.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    try:
+        path.open("a").close()
+    except OSError as error:
+        raise UsageError(f"--log-file {path} cannot be written: {error.strerror}") from error
+    return str(path)
 
 
 def enter_folder(folder: str | None) -> Path:

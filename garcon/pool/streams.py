@@ -7,8 +7,11 @@ at once and takes bounded memory; what found no room is counted and told.
 
 from __future__ import annotations
 
+import os
+import select
 import threading
 from collections import deque
+from contextlib import suppress
 from typing import TextIO
 
 #: Characters that wait for the reader before anything is dropped.
@@ -21,6 +24,7 @@ class BackgroundStream:
     def __init__(self, stream: TextIO, waiting_max: int = WAITING_MAX) -> None:
         """Write to `stream` from a thread of its own, with at most `waiting_max` waiting."""
         self._stream = stream
+        self._descriptor = _descriptor_of(stream)
         self._waiting_max = waiting_max
         self._texts: deque[str] = deque()
         self._waiting = 0
@@ -82,9 +86,32 @@ class BackgroundStream:
                 self._changed.notify_all()
 
     def _put(self, text: str) -> None:
+        # The reader may be gone, or the disk full: the work goes on without being watched.
+        with suppress(OSError, ValueError):
+            if self._descriptor is None:
+                self._stream.write(text)
+                self._stream.flush()
+            else:
+                # A lone surrogate, or a letter that this terminal lacks, costs itself alone.
+                _write_all(self._descriptor, text.encode(self.encoding, "backslashreplace"))
+
+
+def _descriptor_of(stream: TextIO) -> int | None:
+    """Return the descriptor behind a stream, what it holds flushed; None where there is none.
+
+    Past the stream's own buffer: a thread that is stuck in there would hold its lock, and the
+    interpreter aborts at its end where it finds a standard stream locked.
+    """
+    with suppress(OSError, ValueError):
+        stream.flush()
+        return stream.fileno()
+    return None
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
         try:
-            self._stream.write(text)
-            self._stream.flush()
-        except (OSError, ValueError):
-            # The reader is gone or the disk is full: the work goes on without being watched.
-            return
+            data = data[os.write(descriptor, data) :]
+        except BlockingIOError:
+            # Another program has made the terminal non-blocking, for all that write to it.
+            select.select([], [descriptor], [])

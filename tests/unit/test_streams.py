@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
+import textwrap
 import threading
 
 from garcon.pool.streams import BackgroundStream
@@ -62,3 +66,63 @@ def test_a_reader_that_is_gone_is_no_error():
     stream.close(30)
 
     assert not stream._thread.is_alive()
+
+
+def test_a_letter_that_the_stream_lacks_costs_itself_alone():
+    """An ASCII log, or half of a surrogate pair, must not swallow the lines around it."""
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w", encoding="ascii") as behind:
+        stream = BackgroundStream(behind)
+        stream.write("before\n")
+        stream.write("█ \ud800\n")
+        stream.write("after\n")
+        stream.close(30)
+    with os.fdopen(reading, "rb") as pipe:
+        told = pipe.read()
+
+    assert told == b"before\n\\u2588 \\ud800\nafter\n"
+
+
+def test_what_others_wrote_before_comes_before():
+    """The stream's own buffer is emptied first."""
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as behind:
+        behind.write("first\n")
+        stream = BackgroundStream(behind)
+        stream.write("second\n")
+        stream.close(30)
+    with os.fdopen(reading) as pipe:
+        assert pipe.read() == "first\nsecond\n"
+
+
+def test_a_reader_that_never_reads_does_not_keep_the_command_from_ending():
+    """Not at the flush of the standard streams either, which the interpreter insists on."""
+    script = """
+        import sys
+        from garcon.pool.streams import BackgroundStream
+        stream = BackgroundStream(sys.stdout)
+        stream.write("x" * 1_000_000)
+        stream.close(0.1)
+        sys.stdout.flush()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        code = program.wait(30)
+
+    assert code == 0
+
+
+def test_a_terminal_that_another_program_made_non_blocking_is_waited_for():
+    """What found no room at first is written once there is room."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    text = "x" * 300_000
+    with os.fdopen(writing, "w") as behind, os.fdopen(reading, "rb") as pipe:
+        stream = BackgroundStream(behind)
+        stream.write(text)
+        told = b""
+        while len(told) < len(text):
+            told += os.read(pipe.fileno(), 65536)
+        stream.close(30)
+
+    assert told.decode() == text
