@@ -293,3 +293,19 @@ def try_(**told: Any) -> int:
     from garcon.backfill.tryout import run_try
 
     return run_try(told, sys.stdout, sys.stderr)
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("flow")
+@_range_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each finding.")
+@_place_options
+def doctor(**told: Any) -> int:
+    """Look at everything that running FLOW depends on, and say how to mend what is wrong.
+
+    With days or an input it also foresees how large that would be. Exit code 0: nothing is wrong;
+    1: something is; 4: the engine cannot be used.
+    """
+    from garcon.backfill.doctor import run_doctor
+
+    return run_doctor(told, sys.stdout, sys.stderr)

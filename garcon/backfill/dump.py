@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TextIO
 
-from garcon.backfill.histories import read_events
+from garcon.backfill.asking import ask_history, execution_of
 from garcon.backfill.locate import locate
 from garcon.history import epoch_s
 from garcon.pool.command import enter_folder
@@ -23,8 +23,8 @@ def run_history(told: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
     del err
     enter_folder(told["chdir"])
     found = locate(told["workflow_id"], told["run_id"], told["domain"], told["engine"])
-    events = read_events(found.connect(), found.domain, found.run)
-    execution = {"runId": found.run.run_id, "workflowId": found.run.workflow_id}
+    events = ask_history(found.connect, found.domain, found.run)
+    execution = execution_of(found.run)
     try:
         for piece in document(found.domain, execution, events):
             out.write(piece)

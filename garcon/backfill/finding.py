@@ -12,16 +12,12 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
-from botocore.exceptions import ClientError
-
+from garcon.backfill.asking import PAGE_MAX, ask, ask_pages, execution_of, is_unknown
 from garcon.backfill.ranges import Range, Seen, days_in_tags
 from garcon.canonical import canonical_json
-from garcon.client import as_service_error
 from garcon.description import FlowDescription
 from garcon.errors import ServiceError
 from garcon.pool.execution import Run, without_own_keys
-
-PAGE_MAX = 1_000  # SWF's largest
 
 EVER = {"oldestDate": datetime.fromtimestamp(0, timezone.utc)}
 
@@ -62,13 +58,13 @@ class Finder:
         Raises:
             ServiceError: the engine refuses.
         """
-        execution = {"workflowId": run.workflow_id, "runId": run.run_id}
-        try:
-            answer = self._connect().get_workflow_execution_history(
-                domain=self._flow.domain, execution=execution, maximumPageSize=1
-            )
-        except ClientError as error:
-            raise as_service_error(error) from error
+        answer = ask(
+            self._connect,
+            "get_workflow_execution_history",
+            domain=self._flow.domain,
+            execution=execution_of(run),
+            maximumPageSize=1,
+        )
         text = answer["events"][0]["workflowExecutionStartedEventAttributes"].get("input")
         return read_input(text)
 
@@ -92,24 +88,19 @@ class Finder:
         return sorted(newest.values(), key=lambda one: one.started, reverse=True)
 
     def _pages(self, operation: str, chosen: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        words = {
-            "domain": self._flow.domain,
-            "startTimeFilter": EVER,
-            "maximumPageSize": PAGE_MAX,
-            **chosen,
-        }
-        while True:
-            try:
-                answer = getattr(self._connect(), operation)(**words)
-            except ClientError as error:
-                found = as_service_error(error)
-                if is_unknown_domain(found):
-                    return
-                raise found from error
-            yield from answer["executionInfos"]
-            if not answer.get("nextPageToken"):
-                return
-            words["nextPageToken"] = answer["nextPageToken"]
+        try:
+            yield from ask_pages(
+                self._connect,
+                operation,
+                "executionInfos",
+                domain=self._flow.domain,
+                startTimeFilter=EVER,
+                maximumPageSize=PAGE_MAX,
+                **chosen,
+            )
+        except ServiceError as error:
+            if not is_unknown(error, "domain"):  # else nothing ever ran there
+                raise
 
 
 def seen_of(info: Mapping[str, Any]) -> Seen:
@@ -131,8 +122,3 @@ def read_input(text: str | None) -> dict[str, Any]:
     except ValueError:
         return {}
     return data if isinstance(data, dict) else {}
-
-
-def is_unknown_domain(error: ServiceError) -> bool:
-    """Whether the engine does not know the domain yet: nothing ever ran there."""
-    return error.is_unknown_resource and "domain" in error.message.lower()

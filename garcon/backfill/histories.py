@@ -5,62 +5,29 @@ Law: a history is read once, page by page, and nothing but what was folded of it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
-
-from botocore.exceptions import ClientError
-
+from garcon.backfill.asking import Connect, ask, ask_history, execution_of
 from garcon.backfill.cells import Timeline, Told, shards_of
 from garcon.backfill.finding import seen_of
 from garcon.backfill.ranges import Seen
-from garcon.client import as_service_error
 from garcon.description import FlowDescription
 from garcon.errors import DecisionError, ServiceError
 from garcon.history import RunState
 from garcon.pool.execution import Run
 from garcon.resuming import Earlier, earlier_of
 
-PAGE_MAX = 1_000  # SWF's largest
 
-
-def read_events(client: Any, domain: str, run: Run) -> Iterator[dict[str, Any]]:
-    """Yield the events of an execution, the oldest first.
-
-    Raises:
-        ServiceError: the engine refuses, for example because it knows no such execution.
-    """
-    words: dict[str, Any] = {
-        "domain": domain,
-        "execution": {"workflowId": run.workflow_id, "runId": run.run_id},
-        "maximumPageSize": PAGE_MAX,
-    }
-    while True:
-        try:
-            answer = client.get_workflow_execution_history(**words)
-        except ClientError as error:
-            raise as_service_error(error) from error
-        yield from answer["events"]
-        if not answer.get("nextPageToken"):
-            return
-        words["nextPageToken"] = answer["nextPageToken"]
-
-
-def read_seen(client: Any, domain: str, run: Run) -> Seen:
+def read_seen(connect: Connect, domain: str, run: Run) -> Seen:
     """Return an execution as the engine lists it.
 
     Raises:
-        ServiceError: the engine refuses.
+        EngineError: the engine refuses.
     """
-    execution = {"workflowId": run.workflow_id, "runId": run.run_id}
-    try:
-        answer = client.describe_workflow_execution(domain=domain, execution=execution)
-    except ClientError as error:
-        raise as_service_error(error) from error
-    return seen_of(answer["executionInfo"])
+    words = {"domain": domain, "execution": execution_of(run)}
+    return seen_of(ask(connect, "describe_workflow_execution", **words)["executionInfo"])
 
 
 def read_told(
-    connect: Callable[[], Any],
+    connect: Connect,
     domain: str,
     run: Run,
     flow: FlowDescription | None = None,
@@ -76,16 +43,15 @@ def read_told(
         flow: what the flow declares, where that is known.
         follow: read the executions that it resumes as well, for how they did what it took over.
     Raises:
-        ServiceError: the engine refuses.
+        EngineError: the engine refuses.
     """
-    client = connect()
     told = Told(flow=flow)
-    status = read_seen(client, domain, run).status
-    root, timeline = _fold(client, domain, run)
+    status = read_seen(connect, domain, run).status
+    root, timeline = _fold(connect, domain, run)
     told.add_root(root, timeline, status)
     for workflow_id, run_id, is_open in shards_of(root):
         try:
-            state, times = _fold(client, domain, Run(workflow_id, run_id))
+            state, times = _fold(connect, domain, Run(workflow_id, run_id))
         except ServiceError as error:
             if error.is_unknown_resource:
                 continue  # older than what the engine keeps
@@ -105,7 +71,7 @@ def _earlier_of(root: RunState) -> Earlier | None:
         return None  # an input that nobody can read: the execution failed of it
 
 
-def _add_earlier(told: Told, connect: Callable[[], Any], domain: str, run: Run) -> None:
+def _add_earlier(told: Told, connect: Connect, domain: str, run: Run) -> None:
     try:
         told.add_earlier(read_told(connect, domain, run, told.flow, follow=True))
     except ServiceError as error:
@@ -113,9 +79,9 @@ def _add_earlier(told: Told, connect: Callable[[], Any], domain: str, run: Run) 
             raise
 
 
-def _fold(client: Any, domain: str, run: Run) -> tuple[RunState, Timeline]:
+def _fold(connect: Connect, domain: str, run: Run) -> tuple[RunState, Timeline]:
     state, timeline = RunState(domain, run.workflow_id, run.run_id), Timeline()
-    for event in read_events(client, domain, run):
+    for event in ask_history(connect, domain, run):
         timeline.take(event)
         state.fold((event,))
     return state, timeline

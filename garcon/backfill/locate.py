@@ -6,18 +6,17 @@ Law: it only lists; a domain that is not named is looked for among all that the 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from garcon import client
-from garcon.backfill.finding import EVER, is_unknown_domain, seen_of
+from garcon.backfill.asking import Connect, ask, ask_pages, is_unknown
+from garcon.backfill.finding import EVER, seen_of
 from garcon.backfill.ranges import Seen
-from garcon.client import Engine, as_service_error
-from garcon.errors import UsageError
+from garcon.client import Engine
+from garcon.errors import ServiceError, UsageError
 from garcon.pool.execution import Run
 
 
@@ -41,7 +40,7 @@ class Located:
         return self.seen.run
 
     @property
-    def connect(self) -> Callable[[], Any]:
+    def connect(self) -> Connect:
         """Returns a boto3 client of the engine."""
         return lambda: client.swf_client(self.engine)
 
@@ -61,10 +60,13 @@ def locate(
         EngineError: the engine cannot be asked.
     """
     engine = client.resolve_engine(engine_word, environ=os.environ, cwd=Path.cwd())
-    connected = client.swf_client(engine)
+
+    def connect() -> Any:
+        return client.swf_client(engine)
+
     found: dict[str, Seen] = {}
-    for name in [domain] if domain else _domains(connected):
-        runs = [*_runs(connected, name, workflow_id)]
+    for name in [domain] if domain else _domains(connect):
+        runs = [*_runs(connect, name, workflow_id)]
         runs = [one for one in runs if run_id in (None, one.run.run_id)]
         if runs:
             found[name] = max(runs, key=lambda one: (one.status is None, one.started))
@@ -84,33 +86,23 @@ def locate(
     return Located(name, seen, engine)
 
 
-def _domains(connected: Any) -> Iterator[str]:
-    words: dict[str, Any] = {"registrationStatus": "REGISTERED"}
-    while True:
-        try:
-            answer = connected.list_domains(**words)
-        except ClientError as error:
-            raise as_service_error(error) from error
-        yield from (one["name"] for one in answer["domainInfos"])
-        if not answer.get("nextPageToken"):
-            return
-        words["nextPageToken"] = answer["nextPageToken"]
+def _domains(connect: Connect) -> Iterator[str]:
+    words = {"registrationStatus": "REGISTERED"}
+    for info in ask_pages(connect, "list_domains", "domainInfos", **words):
+        yield info["name"]
 
 
-def _runs(connected: Any, domain: str, workflow_id: str) -> Iterator[Seen]:
-    for listing in (
-        connected.list_open_workflow_executions,
-        connected.list_closed_workflow_executions,
-    ):
+def _runs(connect: Connect, domain: str, workflow_id: str) -> Iterator[Seen]:
+    words = {
+        "domain": domain,
+        "startTimeFilter": EVER,
+        "executionFilter": {"workflowId": workflow_id},
+    }
+    for kind in ("open", "closed"):
         try:
-            answer = listing(
-                domain=domain,
-                startTimeFilter=EVER,
-                executionFilter={"workflowId": workflow_id},
-            )
-        except ClientError as error:
-            told = as_service_error(error)
-            if is_unknown_domain(told):
+            answer = ask(connect, f"list_{kind}_workflow_executions", **words)
+        except ServiceError as error:
+            if is_unknown(error, "domain"):
                 return
-            raise told from error
+            raise
         yield from map(seen_of, answer["executionInfos"])

@@ -104,7 +104,7 @@ def plan_range(place: Place, words: Words, one: Range) -> PlannedRange:
     step = next_step(one, place.finder.of(one), words.wish)
     activities: list[PlannedActivity] = []
     if step.act in (Act.START, Act.WAIT):
-        activities = list(_from_nothing(place, one))
+        activities = plan_fresh(place, one)
     elif step.of is not None and step.act in (Act.RESUME, Act.JOIN):
         told = read_told(place.connect, flow.domain, step.of.run, flow, follow=True)
         is_joined = step.act is Act.JOIN
@@ -124,8 +124,12 @@ def plan_range(place: Place, words: Words, one: Range) -> PlannedRange:
     )
 
 
+def plan_fresh(place: Place, one: Range) -> list[PlannedActivity]:
+    """Return what a new execution would run."""
+    return list(_from_nothing(place, one))
+
+
 def _from_nothing(place: Place, one: Range) -> Iterator[PlannedActivity]:
-    """Yield what a new execution would run."""
     if place.description.custom_decider:
         for described in place.description.activities:
             yield PlannedActivity(described.name, foreseen=Foreseen(None, problem=OWN_DECIDER))

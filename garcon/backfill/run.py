@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from botocore.exceptions import BotoCoreError
 
 from garcon.backfill.cells import failed_of
 from garcon.backfill.days import DayRange
@@ -25,7 +23,7 @@ from garcon.backfill.show import FailedInstance, Outcome, Show
 from garcon.backfill.steps import Act, Step, next_step
 from garcon.backfill.tail import Tail
 from garcon.backfill.words import Words, told_keys
-from garcon.errors import GarconError
+from garcon.errors import EngineError, EngineUnreachable, GarconError, ServiceError
 from garcon.log import log_event
 from garcon.pool.execution import Executions, Run
 from garcon.pool.mission import Desk
@@ -38,6 +36,10 @@ CLOSED_OTHERWISE = 1
 #: Between two looks into the histories, seconds, and the share of the time that they may take.
 DETAIL_S = 3.0
 DETAIL_SHARE = 0.05
+
+#: For how long an engine that is away is asked again, and how often, seconds.
+PATIENCE_S = 60.0
+AGAIN_S = 1.0
 
 
 class Backfill:
@@ -76,7 +78,7 @@ class Backfill:
         """
         self._show.workers = desk.workers
         finder = Finder(desk.connect, desk.flow)
-        seen = await desk.control(finder.all) if self._words.catch_up else []
+        seen = await _asked(desk, finder.all) if self._words.catch_up else []
         ranges = self._words.ranges(desk.flow.name, seen)
         gate = asyncio.Semaphore(self._words.open_max)
         jobs = [asyncio.ensure_future(self._one(desk, finder, one, gate)) for one in ranges]
@@ -114,7 +116,7 @@ class Backfill:
 
     async def _bring_to_end(self, desk: Desk, finder: Finder, one: Range) -> Outcome:
         while True:
-            seen = await desk.control(finder.of, one)
+            seen = await _asked(desk, finder.of, one)
             step = next_step(one, seen, self._words.wish)
             if step.act is not Act.WAIT:
                 break
@@ -138,8 +140,8 @@ class Backfill:
         if step.act is Act.RESUME:
             assert step.of is not None
             data["garcon.resume"] = self._resume_of(step.of)
-        started = await desk.control(
-            desk.executions.start_or_join, one.workflow_id, data, self._priority
+        started = await _asked(
+            desk, desk.executions.start_or_join, one.workflow_id, data, self._priority
         )
         run: Run = started.run
         return run
@@ -168,7 +170,7 @@ class Backfill:
             began_s = loop.time()
             try:
                 self._show.detail(one, await asyncio.to_thread(tail.look))
-            except (GarconError, BotoCoreError) as error:
+            except GarconError as error:
                 log_event(logger, logging.INFO, "look.failed", why=error)
             took_s = loop.time() - began_s
             await asyncio.sleep(max(DETAIL_S, took_s / DETAIL_SHARE))
@@ -178,7 +180,7 @@ class Backfill:
         began_s = loop.time()
         look = await self._watch(desk, one, run)
         executions: Executions = desk.executions
-        ending = await desk.control(executions.ending, run)
+        ending = await _asked(desk, executions.ending, run)
         status = look.close_status or ""
         outcome = Outcome(
             one,
@@ -192,9 +194,30 @@ class Backfill:
         )
         if outcome.code == 0:
             return outcome
-        failed = await desk.control(_read_failed, desk, run)
+        failed = await _asked(desk, _read_failed, desk, run)
         resume = self._words.command_for("run", one, desk.engine)
         return replace(outcome, failed=failed, resume=resume)
+
+
+async def _asked(desk: Desk, call: Callable[..., Any], *args: Any) -> Any:
+    """Return what `call` gives; an engine that is away for a moment is asked again.
+
+    Raises:
+        EngineError: it refuses, or stays away longer than `PATIENCE_S`.
+    """
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + PATIENCE_S
+    while True:
+        try:
+            return await desk.control(call, *args)
+        except EngineError as error:
+            is_passing = isinstance(error, EngineUnreachable) or (
+                isinstance(error, ServiceError) and error.is_passing
+            )
+            if not is_passing or loop.time() > until_s:
+                raise
+            log_event(logger, logging.INFO, "look.failed", why=error)
+        await asyncio.sleep(AGAIN_S)
 
 
 def _code_of(step: Step) -> int:
@@ -217,7 +240,7 @@ def _write_report(desk: Desk, flow_name: str, outcomes: Sequence[Outcome], path:
     for one in outcomes:
         run = one.run or (one.step.of.run if one.step.of else None)
         if run is not None:
-            seen = read_seen(desk.connect(), domain, run)
+            seen = read_seen(desk.connect, domain, run)
             shown.append(show_of(desk.connect, domain, seen, desk.flow))
     write_page(path, f"{flow_name} {one_line(outcomes)}", shown)
 

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from botocore.exceptions import ClientError
-
+from garcon.backfill.asking import ask
 from garcon.backfill.place import Place, find_place
 from garcon.backfill.ranges import COMPLETED, Range, Seen, own_runs
 from garcon.backfill.show import plain_counts
 from garcon.backfill.words import Words, read_words
-from garcon.client import as_service_error
-from garcon.errors import UsageError
+from garcon.errors import ServiceError, UsageError
 from garcon.pool.execution import Executions
 from garcon.progress import Counts, format_duration, progress_line
 
@@ -205,18 +203,16 @@ def _open_ones(place: Place, words: Words, every: bool) -> list[tuple[str, Seen]
 
 
 def _end(place: Place, one: Seen, terminate: bool) -> None:
-    client = place.connect()
     words = {"domain": place.description.domain, "workflowId": one.run.workflow_id}
-    ask: Callable[..., Any] = client.request_cancel_workflow_execution
+    operation = "request_cancel_workflow_execution"
     if terminate:
-        ask = client.terminate_workflow_execution
+        operation = "terminate_workflow_execution"
         words |= {"reason": "garcon backfill cancel --terminate", "childPolicy": "TERMINATE"}
     try:
-        ask(runId=one.run.run_id, **words)
-    except ClientError as error:
-        found = as_service_error(error)
-        if not found.is_unknown_resource:  # else it closed meanwhile
-            raise found from error
+        ask(place.connect, operation, runId=one.run.run_id, **words)
+    except ServiceError as error:
+        if not error.is_unknown_resource:  # else it closed meanwhile
+            raise
 
 
 def write(stream: TextIO, lines: Sequence[str]) -> None:

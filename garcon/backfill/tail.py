@@ -5,14 +5,8 @@ Law: a look costs what happened since the last one, and one page for each histor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
-
-from botocore.exceptions import ClientError
-
+from garcon.backfill.asking import Connect, ask_history
 from garcon.backfill.cells import Timeline, Told, shards_of
-from garcon.backfill.histories import PAGE_MAX
-from garcon.client import as_service_error
 from garcon.description import FlowDescription
 from garcon.history import RunState
 from garcon.pool.execution import Run
@@ -21,7 +15,7 @@ from garcon.pool.execution import Run
 class Tail:
     """The histories of one execution and its shards, as far as they have been read."""
 
-    def __init__(self, connect: Callable[[], Any], flow: FlowDescription, run: Run) -> None:
+    def __init__(self, connect: Connect, flow: FlowDescription, run: Run) -> None:
         """Follow `run`; nothing is read yet."""
         self._connect = connect
         self._flow = flow
@@ -52,7 +46,8 @@ class Tail:
             run, (RunState(self._flow.domain, run.workflow_id, run.run_id), Timeline())
         )
         fresh = []
-        for event in self._newest_first(run):
+        domain = self._flow.domain
+        for event in ask_history(self._connect, domain, run, newest_first=True):
             if event["eventId"] <= state.last_event_id:
                 break
             fresh.append(event)
@@ -60,20 +55,3 @@ class Tail:
             timeline.take(event)
             state.fold((event,))
         return state, timeline
-
-    def _newest_first(self, run: Run) -> Iterator[dict[str, Any]]:
-        words: dict[str, Any] = {
-            "domain": self._flow.domain,
-            "execution": {"workflowId": run.workflow_id, "runId": run.run_id},
-            "maximumPageSize": PAGE_MAX,
-            "reverseOrder": True,
-        }
-        while True:
-            try:
-                answer = self._connect().get_workflow_execution_history(**words)
-            except ClientError as error:
-                raise as_service_error(error) from error
-            yield from answer["events"]
-            if not answer.get("nextPageToken"):
-                return
-            words["nextPageToken"] = answer["nextPageToken"]
