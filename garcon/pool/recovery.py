@@ -3,8 +3,8 @@
 Their journals say what they held. An activity task is failed as lost, so that its instance is
 scheduled anew at once; a decision task gets the 0-second timer, so that the run is decided again;
 a poll that was under way is asked again under its own id, since the engine may have given it a
-task that nobody has seen. Law: a journal is removed only after everything in it was answered; an
-answer that comes too late or twice changes nothing.
+task that nobody has seen, and that goes back unrun. Law: a journal is removed only after
+everything in it was answered; an answer that comes too late or twice changes nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import logging
 from garcon.errors import EngineError, EngineUnreachable, ServiceError
 from garcon.log import log_event
 from garcon.outcome import Failure, Kind, encode_failure
+from garcon.pool.answers import read_answer
 from garcon.pool.dataplane import DataPlane
 from garcon.pool.journal import Holdings, OrphanedTasks, PollUnderWay, find_orphaned
 from garcon.pool.replies import ask_again
@@ -29,7 +30,7 @@ ANSWER_S = 30.0
 ROUNDS = 20
 ROUND_S = 0.5
 
-REASON = "the pool that ran it died (its host's next pool says so)"
+REASON = "the pool that had it died (its host's next pool says so)"
 
 
 async def answer_for_the_dead(plane: DataPlane, engine_key: str) -> None:
@@ -40,9 +41,10 @@ async def answer_for_the_dead(plane: DataPlane, engine_key: str) -> None:
         except EngineError as error:
             # The journal stays for the next pool.
             log_event(logger, logging.WARNING, "journal.kept", path=orphan.path, why=error)
-            orphan.release()
         else:
             orphan.discard()
+        finally:
+            orphan.release()
 
 
 async def _answer(plane: DataPlane, orphan: OrphanedTasks) -> None:
@@ -62,8 +64,8 @@ async def _answer(plane: DataPlane, orphan: OrphanedTasks) -> None:
     await _ask_polls_again(plane, holdings)
 
 
-async def _fail_activity(plane: DataPlane, token: str) -> None:
-    reason, details = encode_failure(Failure(Kind.LOST, REASON))
+async def _fail_activity(plane: DataPlane, token: str, kind: Kind = Kind.LOST) -> None:
+    reason, details = encode_failure(Failure(kind, REASON))
     body = {"taskToken": token, "reason": reason, "details": details}
     await _say(plane, "RespondActivityTaskFailed", body)
 
@@ -102,7 +104,7 @@ async def _ask_polls_again(plane: DataPlane, holdings: Holdings) -> None:
 
 async def _ask_poll_again(plane: DataPlane, poll: PollUnderWay) -> None:
     try:
-        answer = json.loads(
+        answer = read_answer(
             await plane.poll(poll.operation, poll.body, invocation_id=poll.invocation_id)
         )
     except ServiceError as error:
@@ -114,7 +116,8 @@ async def _ask_poll_again(plane: DataPlane, poll: PollUnderWay) -> None:
     if poll.operation == "PollForDecisionTask":
         await _ask_again(plane, token)
     else:
-        await _fail_activity(plane, token)
+        # Its answer was never taken in, so no worker has begun it.
+        await _fail_activity(plane, token, Kind.HANDED_BACK)
 
 
 def _identity(poll: PollUnderWay) -> str:
