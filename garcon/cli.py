@@ -165,6 +165,19 @@ def _procs(_context: click.Context, _option: click.Parameter, value: str) -> int
     help="Seconds that a canceled task has to end by itself before its worker is killed.",
 )  # fmt: skip
 @click.option(
+    "--max-tasks", type=click.IntRange(1), metavar="N",
+    help="Replace a worker after so many tasks, a few less for some of them.",
+)  # fmt: skip
+@click.option(
+    "--max-age", type=click.FloatRange(0, min_open=True), metavar="S",
+    help="Replace a worker, after its task, that is so many seconds old.",
+)  # fmt: skip
+@click.option(
+    "--max-memory", type=click.FloatRange(0, min_open=True), metavar="MB",
+    help="Replace a worker that has grown by so much since its start; a task that takes it past "
+    "twice as much is killed and fails.",
+)  # fmt: skip
+@click.option(
     "--metrics", metavar="HOST:PORT",
     help="Serve figures for Prometheus there; :PORT means every address of this machine.",
 )  # fmt: skip

@@ -19,6 +19,7 @@ from garcon.pool.config import (
     parse_activities,
     parse_address,
     parse_input,
+    parse_share,
 )
 from garcon.pool.display import Display, JsonDisplay, TerminalDisplay
 from garcon.pool.json_log import JsonLines
@@ -119,6 +120,7 @@ def configure_pool(words: Mapping[str, Any]) -> PoolConfig:
         drain_timeout_s=words["drain_timeout"],
         activities=parse_activities(words["activities"]),
         cancel_grace_s=words["cancel_grace"],
+        share=parse_share(words["max_tasks"], words["max_age"], words["max_memory"]),
         metrics=parse_address(words["metrics"]),
         json=words["as_json"],
         folder=enter_folder(words["chdir"]),

@@ -13,6 +13,7 @@ from typing import Any
 from garcon.errors import UsageError
 from garcon.log import LogSettings
 from garcon.pool.bounds import CANCEL_GRACE_S
+from garcon.pool.recycling import Share
 
 #: SWF's limit for an execution's input, characters.
 INPUT_MAX = 32_768
@@ -42,6 +43,7 @@ class PoolConfig:
         drain_timeout_s: how long running tasks may go on after a stop.
         activities: names of the activities to serve; None for all that are the flow's own.
         cancel_grace_s: how long a canceled task may take to end by itself.
+        share: what a worker may have of tasks, age and memory before it is replaced.
         metrics: address (None for all of this machine) and port of the figures for Prometheus;
             None for none.
         json: whether results are JSON lines.
@@ -61,6 +63,7 @@ class PoolConfig:
     drain_timeout_s: float = DRAIN_TIMEOUT_S
     activities: tuple[str, ...] | None = None
     cancel_grace_s: float = CANCEL_GRACE_S
+    share: Share = field(default_factory=Share)
     metrics: tuple[str | None, int] | None = None
     json: bool = False
     folder: Path = field(default_factory=Path.cwd)
@@ -132,6 +135,11 @@ def parse_address(text: str | None) -> tuple[str | None, int] | None:
             f"--metrics {text!r} is no HOST:PORT; write 127.0.0.1:9100, or :9100 for all addresses"
         )
     return host.removeprefix("[").removesuffix("]") or None, int(port)
+
+
+def parse_share(tasks: int | None, age_s: float | None, memory_mb: float | None) -> Share:
+    """Return what a worker may have, as `--max-tasks`, `--max-age` and `--max-memory` say it."""
+    return Share(tasks, age_s, None if memory_mb is None else round(memory_mb * 1_000_000))
 
 
 def check_workflow_id(workflow_id: str) -> str:

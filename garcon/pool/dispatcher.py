@@ -26,14 +26,17 @@ from garcon.pool.crew import Crew, Seat
 from garcon.pool.dataplane import DataPlane
 from garcon.pool.delivery import Delivery
 from garcon.pool.endings import Endings
+from garcon.pool.facts import Fact
 from garcon.pool.frames import Frame, FrameError
 from garcon.pool.heartbeats import Heartbeats
 from garcon.pool.jobs import Jobs
 from garcon.pool.journal import Journal
 from garcon.pool.nursery import Child
 from garcon.pool.polling import PollLevels
+from garcon.pool.recycling import Share
 from garcon.pool.tally import Tally, TaskEnd
 from garcon.pool.tasks import ActivityTask, read_task, type_of
+from garcon.pool.turnover import Turnover
 
 logger = logging.getLogger("garcon.pool")
 
@@ -62,7 +65,9 @@ class Dispatcher:
         on_overdue: Callable[[int], None],
         activities: Iterable[str] | None = None,
         cancel_grace_s: float = CANCEL_GRACE_S,
+        share: Share = Share(),  # noqa: B008 - a value that cannot be changed
         on_end: Callable[[TaskEnd], None] | None = None,
+        on_fact: Callable[[Fact], None] = lambda _: None,
     ) -> None:
         """Serve the activities of `flow`.
 
@@ -74,7 +79,9 @@ class Dispatcher:
             on_overdue: told the slot of a worker that has to go, its task being answered.
             activities: names of those to poll for; None for all that are not external.
             cancel_grace_s: seconds that a canceled task has to end by itself.
+            share: what a worker may have before it is replaced.
             on_end: told how each task ended.
+            on_fact: told which workers are to be replaced, or killed at once.
         Raises:
             UsageError: an activity of that name is not this pool's to serve.
         """
@@ -95,6 +102,7 @@ class Dispatcher:
             on_overdue=on_overdue,
             cancel_grace_s=cancel_grace_s,
         )
+        self._turnover = Turnover(share, self._crew, self._endings, on_fact)
         self._heartbeats = Heartbeats(
             plane,
             self._jobs,
@@ -126,6 +134,7 @@ class Dispatcher:
     def add_worker(self, child: Child) -> None:
         """Give work to this child from now on."""
         self._crew.add(child)
+        self._turnover.begin(child.slot, child.pid, asyncio.get_running_loop().time())
         self._pump()
 
     def retire_worker(self, slot: int) -> None:
@@ -140,6 +149,7 @@ class Dispatcher:
             status: how it ended, in words, such as `killed by SIGKILL`.
             facts: pid, signal, CPU seconds, peak memory: for the failure's details.
         """
+        self._turnover.end(slot)
         seat = self._crew.remove(slot)
         if seat is None:
             return
@@ -219,6 +229,7 @@ class Dispatcher:
             self.ticked_s = now_s = loop.time()
             self._heartbeats.send_due(self._held, now_s)
             self._endings.end_due(now_s)
+            self._turnover.look(now_s)
             self.hand_back_stale(now_s)
             self._pump()
 
@@ -365,6 +376,7 @@ class Dispatcher:
 
     def _free(self, seat: Seat, number: int) -> None:
         self._crew.take_back(seat, number)
+        self._turnover.task_ended(seat, asyncio.get_running_loop().time())
         self._assign()
         self._pump()
 

@@ -64,6 +64,14 @@ EVENTS: Mapping[str, Event] = {
     ),
     "child.deaf": Event("DEBUG", "A child could not be told to leave; its deadline ends it."),
     "worker.deaf": Event("WARNING", "A worker does not take what it is sent."),
+    "worker.worn": Event(
+        "INFO", "A worker has had its share, as `why` says, and is replaced after its task."
+    ),
+    "memory.low_bound": Event(
+        "WARNING",
+        "--max-memory is less than what any worker takes, as `why` says; it counts above that. "
+        "Told once.",
+    ),
     # Activity tasks.
     "task.done": Event(
         "DEBUG",

@@ -51,6 +51,8 @@ class Use:
         age_s: seconds since it was ready.
         memory: bytes above its baseline; 0 where nothing is known.
         busy: whether it has a task in hand.
+        fresh: bytes that it had when it was ready.
+        shared: whether it runs several tasks at once, so that there need be no moment between.
     """
 
     slot: int
@@ -59,6 +61,8 @@ class Use:
     age_s: float
     memory: int
     busy: bool
+    fresh: int = 0
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def judge(share: Share, use: Use) -> Verdict | None:
 
     A worker without a finished task stays, whatever it uses: replacing it would change nothing.
     """
-    if use.busy and share.memory is not None and use.memory > OVERRUN * share.memory:
+    if use.busy and share.memory is not None and use.memory > _most(share.memory, use):
         text = f"its task took {_mb(use.memory)}, the bound is {_mb(share.memory)}"
         return Verdict(Fate.OUT_OF_MEMORY, text)
     if use.tasks == 0:
@@ -83,10 +87,20 @@ def judge(share: Share, use: Use) -> Verdict | None:
         return Verdict(Fate.RETIRE, f"it has run {use.tasks} tasks")
     if share.age_s is not None and use.age_s >= _early(share.age_s, use):
         return Verdict(Fate.RETIRE, f"it is {use.age_s:.0f} s old")
-    if share.memory is not None and not use.busy and use.memory > share.memory:
+    between = not use.busy or use.shared
+    if share.memory is not None and between and use.memory > share.memory:
         text = f"it has grown by {_mb(use.memory)}, the bound is {_mb(share.memory)}"
         return Verdict(Fate.RETIRE, text)
     return None
+
+
+def _most(bound: int, use: Use) -> int:
+    """Return what a running task may take a worker to.
+
+    A bound below what a fresh worker has says little of what a task needs for a moment: to import a
+    library, above all. Such a task is measured by the worker.
+    """
+    return OVERRUN * max(bound, use.fresh)
 
 
 def _early(bound: float, use: Use) -> float:

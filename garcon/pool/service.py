@@ -24,6 +24,7 @@ from garcon.pool.dataplane import DataPlane
 from garcon.pool.deciding import Deciding
 from garcon.pool.dispatcher import Dispatcher
 from garcon.pool.display import Display
+from garcon.pool.facts import Fact
 from garcon.pool.frames import Frame
 from garcon.pool.helper import HelperThreads
 from garcon.pool.jobs import Jobs
@@ -80,6 +81,7 @@ class Service:
         on_overdue: Callable[[int], None],
         autosize: AutoSize | None = None,
         mission: Mission | None = None,
+        on_fact: Callable[[Fact], None] = lambda _: None,
     ) -> None:
         """Serve as `config` says.
 
@@ -89,7 +91,9 @@ class Service:
             on_overdue: told the slot of a child that has to be killed: it overran its time.
             autosize: watches the number of workers; None where it is fixed.
             mission: what to run; None for a pool that only serves.
+            on_fact: told which workers are to be replaced, or killed at once.
         """
+        self._on_fact = on_fact
         self._autosize = autosize
         self._config = config
         self._display = display
@@ -171,7 +175,9 @@ class Service:
             on_overdue=self._on_overdue,
             activities=self._config.activities,
             cancel_grace_s=self._config.cancel_grace_s,
+            share=self._config.share,
             on_end=self.on_end,
+            on_fact=self._on_fact,
         )
         self._deciding = Deciding(
             plane,

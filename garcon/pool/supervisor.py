@@ -104,7 +104,9 @@ class Supervisor:
         autosize = None
         if config.procs is None:
             autosize = AutoSize(machine, config.max_procs, self._on_size)
-        self._service = Service(config, display, self._on_overdue, autosize, mission)
+        self._service = Service(
+            config, display, self._on_overdue, autosize, mission, on_fact=self._facts.put_nowait
+        )
         self._observatory = Observatory(config, self._service, lambda: self._pool)
         self._described = asyncio.Event()
         self._flow: FlowDescription | None = None
