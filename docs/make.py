@@ -12,12 +12,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from docs import pictures
+from garcon.engine import catalogue
 from garcon.pool import events, slots
 
 HERE = Path(__file__).resolve().parent
 
 #: What makes each part, by file and name.
 PARTS: Mapping[tuple[str, str], Callable[[], str]] = {
+    ("engine.md", "operations"): catalogue.operations_table,
+    ("engine.md", "decisions"): catalogue.decisions_table,
     ("logging.md", "events"): events.as_table,
 }
 

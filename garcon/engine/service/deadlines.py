@@ -53,7 +53,7 @@ class Deadlines:
                 break
             _, _, ref = heapq.heappop(self._heap)
             del self._queued[ref]
-            if self._armed[ref] > now_ms:
+            if self._armed[ref] > next_ms:
                 self._push(ref, self._armed[ref])
             else:
                 del self._armed[ref]

@@ -1,0 +1,42 @@
+"""The rule tables against the service model they complete."""
+
+from __future__ import annotations
+
+from botocore.loaders import Loader
+
+from garcon.engine.core import rules
+from garcon.engine.core.tables import ATTRIBUTES, CLOSING, DECISION_ATTRIBUTES, DECISIONS, EVENTS
+from garcon.engine.service.operations import OPERATIONS
+
+MODEL = Loader().load_service_model("swf", "service-2")
+SHAPES = MODEL["shapes"]
+
+
+def test_every_operation_of_the_model_is_there() -> None:
+    """All 39, and none of our own invention."""
+    assert set(OPERATIONS) == set(MODEL["operations"])
+    assert len(OPERATIONS) == 39
+
+
+def test_every_event_of_the_model_is_there_with_its_attributes() -> None:
+    """All 54; each attribute member exists in the event shape."""
+    assert set(EVENTS) == set(SHAPES["EventType"]["enum"])
+    assert set(ATTRIBUTES.values()) <= set(SHAPES["HistoryEvent"]["members"])
+
+
+def test_every_decision_of_the_model_is_there_with_its_attributes() -> None:
+    """All 13."""
+    assert set(DECISIONS) == set(SHAPES["DecisionType"]["enum"])
+    assert set(DECISION_ATTRIBUTES.values()) <= set(SHAPES["Decision"]["members"])
+
+
+def test_every_close_status_of_the_model_has_its_event() -> None:
+    """Six ways to end."""
+    assert set(CLOSING.values()) == set(SHAPES["CloseStatus"]["enum"])
+
+
+def test_every_rule_is_about_a_shape_that_exists() -> None:
+    """A misspelt shape would leave a value unchecked."""
+    assert set(rules.SHAPE_RULES) <= set(SHAPES)
+    for structure, member in rules.MEMBER_RULES:
+        assert member in SHAPES[structure]["members"]
