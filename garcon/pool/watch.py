@@ -13,8 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import BotoCoreError
-
 from garcon.errors import EngineError, ServiceError
 from garcon.log import log_event
 from garcon.pool.display import Report
@@ -74,16 +72,34 @@ class SingleRun:
         began_s = loop.time()
         executions, wanted = desk.executions, self._wanted
         workflow_id = wanted.workflow_id or default_workflow_id(desk.flow.name, wanted.input)
-        started = await desk.control(
-            executions.start_or_join, workflow_id, wanted.input, wanted.priority
+        started = await patiently(
+            desk.control, executions.start_or_join, workflow_id, wanted.input, wanted.priority
         )
         self._watch = Watch(executions, desk.control, started.run)
         desk.display.started(started)
         look = await self._watch.wait_closed(desk.display.progress)
-        ending = await desk.control(executions.ending, started.run)
+        ending = await patiently(desk.control, executions.ending, started.run)
         status = look.close_status or ""
         desk.display.closed(Report(started.run, status, look.counts, ending, loop.time() - began_s))
         return COMPLETED if status == "COMPLETED" else CLOSED_OTHERWISE
+
+
+async def patiently(control: Control, call: Callable[..., Any], *args: Any) -> Any:
+    """Return what a blocking `call` gives; an engine that is away for a moment is asked again.
+
+    Raises:
+        EngineError: it refuses, or stays away longer than `PATIENCE_S`.
+    """
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + PATIENCE_S
+    while True:
+        try:
+            return await control(call, *args)
+        except EngineError as error:
+            if not _is_passing(error) or loop.time() > until_s:
+                raise
+            log_event(logger, logging.INFO, "look.failed", why=error)
+        await asyncio.sleep(LOOK_S)
 
 
 class Watch:
@@ -115,9 +131,9 @@ class Watch:
         while True:
             try:
                 look: Look = await self._control(self._executions.look, self._run)
-            except (EngineError, BotoCoreError) as error:
-                if _is_final(error) or loop.time() - seen_s > PATIENCE_S:
-                    raise _as_engine_error(error) from error
+            except EngineError as error:
+                if not _is_passing(error) or loop.time() - seen_s > PATIENCE_S:
+                    raise
                 log_event(logger, logging.INFO, "look.failed", why=error)
             else:
                 seen_s = loop.time()
@@ -137,9 +153,6 @@ class Watch:
         self._hurry.clear()
 
 
-def _is_final(error: Exception) -> bool:
-    return isinstance(error, ServiceError) and not error.is_passing
-
-
-def _as_engine_error(error: Exception) -> EngineError:
-    return error if isinstance(error, EngineError) else EngineError(str(error))
+def _is_passing(error: EngineError) -> bool:
+    """Tell whether the same call may succeed later; an engine that cannot be started may yet be."""
+    return not isinstance(error, ServiceError) or error.is_passing
