@@ -159,10 +159,12 @@ class Activity(GarconLogger):
 
     @property
     def client(self) -> Any:
-        """boto3's SWF client: the flow's own, or this process's, made when first asked for."""
-        if self._client is None:
-            self._client = _polls().default_client()
-        return self._client
+        """boto3's SWF client: the flow's own, or this process's for the engine of the moment.
+
+        That one is made when first asked for, and not kept here: a local engine that has left
+        meanwhile is started again, and a test may move on to its next engine.
+        """
+        return _polls().default_client() if self._client is None else self._client
 
     @client.setter
     def client(self, client: Any) -> None:

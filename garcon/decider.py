@@ -110,10 +110,8 @@ class DeciderWorker(GarconLogger):
 
     @property
     def client(self) -> Any:
-        """boto3's SWF client: the flow's own, or this process's, made when first asked for."""
-        if self._client is None:
-            self._client = polls.default_client()
-        return self._client
+        """boto3's SWF client: the flow's own, or this process's for the engine of the moment."""
+        return polls.default_client() if self._client is None else self._client
 
     def register(self) -> None:
         """Register the domain, the workflow type and the activity types that do not exist yet.

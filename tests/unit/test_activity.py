@@ -273,13 +273,27 @@ def test_hydrate_keeps_what_an_extending_class_has_set() -> None:
 
 def test_an_activity_makes_no_client_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """Importing a flow calls nobody, and opens nothing that a fork would share."""
-    made: list[str] = []
-    monkeypatch.setattr(polls, "default_client", lambda: made.append("client") or "a client")
+    asked: list[str] = []
+    monkeypatch.setattr(polls, "default_client", lambda: asked.append("client") or "a client")
 
     one = activity.create("dev", "flow")(name="step", run=RUN)
-    assert made == []
+    assert asked == []
 
-    assert (one.client, one.client, made) == ("a client", "a client", ["client"])
+    assert (one.client, asked) == ("a client", ["client"])
+
+
+def test_an_activity_finds_the_engine_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flow is a module and outlives the engine of one test; the process keeps the clients."""
+    one = activity.create("dev", "flow")(name="step", run=RUN)
+    urls = ["http://127.0.0.1:2", "http://127.0.0.1:3", "http://127.0.0.1:2"]
+    found = []
+
+    for url in urls:
+        monkeypatch.setenv("GARCON_ENGINE", url)
+        found.append(one.client)
+
+    assert [one.meta.endpoint_url for one in found] == urls
+    assert found[0] is found[2]
 
 
 def test_a_poll_brings_an_attempt() -> None:
