@@ -7,7 +7,8 @@ A block's language and the HTML comment on the line above it say what to do with
     <!-- background -->        start it, and leave it until the page ends
     <!-- fragment -->          only part of something: check its syntax
     <!-- aws -->               needs AWS: check its syntax
-    <!-- prints -->            these lines came of the last run block, in order; `...` is any text
+    <!-- prints -->            the last run block printed these lines, in order, or one that is left
+                               running does; `...` is any text
     json                       it is JSON
 
 Other languages, and blocks without one, are shown and not run. Law: whatever looks like a command
@@ -88,8 +89,11 @@ def _blocks(page: str, lines: list[str]) -> Iterator[Block]:
 
 
 def hides_code(block: Block) -> bool:
-    """Tell whether a block that is not run holds what looks like a command or like Python."""
-    if block.language in RUN or block.mark == "prints":
+    """Tell whether a block that is not run holds what looks like a command or like Python.
+
+    A synopsis, with its options in brackets, is no command.
+    """
+    if block.language in RUN or block.mark == "prints" or "[--" in block.text:
         return False
     return any(_COMMAND.match(line) for line in block.text.splitlines())
 
@@ -112,6 +116,7 @@ class Reader:
         """Work in `place`, with `garcon` and `python` on the path."""
         self._place = place
         self._last: Command | None = None
+        self._left: list[Command] = []
         self._bin = place.folder / ".bin"
         self._bin.mkdir()
         python = shlex.quote(sys.executable)
@@ -134,9 +139,11 @@ class Reader:
             self._expect(block)
         elif block.language in RUN and block.mark not in ("fragment", "aws"):
             self._last = self._start(block)
-            if block.mark != "background":
-                code = self._last.wait()
-                assert code == 0, f"{block} ended with {code}:\n{self._said()}"
+            if block.mark == "background":
+                self._left.append(self._last)
+                return
+            code = self._last.wait()
+            assert code == 0, f"{block} ended with {code}:\n{said(self._last)}"
 
     def _start(self, block: Block) -> Command:
         path = f"{self._bin}:/usr/local/bin:/usr/bin:/bin"
@@ -149,19 +156,26 @@ class Reader:
         run = f"import os; os.execvp('bash', ['bash', '-eo', 'pipefail', {str(script)!r}])"
         return self._place.start("-c", run, PATH=path, PYTHONPATH=here)
 
-    def _said(self) -> str:
-        return self._last.out() + self._last.err() if self._last else ""
-
     def _expect(self, block: Block) -> None:
         assert self._last is not None, f"{block}: nothing was run before it"
-        if self._last.process.poll() is None:
-            wait_until(lambda: has_lines(self._said(), block.text), f"{block}: {self._said()}")
-        assert has_lines(self._said(), block.text), f"{block}: it said instead:\n{self._said()}"
+        told = [self._last, *(one for one in self._left if one is not self._last)]
+
+        def printed() -> bool:
+            return any(has_lines(said(one), block.text) for one in told)
+
+        if self._left:
+            wait_until(printed, f"the lines of {block}")
+        assert printed(), f"{block}: it said instead:\n{said(self._last)}"
 
 
-def has_lines(said: str, wanted: str) -> bool:
-    """Tell whether the wanted lines are among those that were said, in this order."""
-    left = iter([line.strip() for line in said.splitlines()])
+def said(command: Command) -> str:
+    """Return all that a command wrote."""
+    return command.out() + command.err()
+
+
+def has_lines(text: str, wanted: str) -> bool:
+    """Tell whether the wanted lines are among those of a text, in this order."""
+    left = iter([line.strip() for line in text.splitlines()])
     for line in filter(None, map(str.strip, wanted.splitlines())):
         pattern = re.compile(".*".join(map(re.escape, line.split("..."))))
         if not any(pattern.fullmatch(one) for one in left):
