@@ -133,6 +133,13 @@ class Deciding:
 
     async def run(self) -> None:
         """Poll while a decider has room, until stopped or cancelled."""
+        await asyncio.gather(
+            self._poll_list(lambda: self._flow.task_list),
+            self._poll_list(lambda: self._flow.shard_list),
+        )
+
+    async def _poll_list(self, task_list: Callable[[], str]) -> None:
+        """Poll one list, whatever it is called after the last reload."""
         failures = 0
         while not self._stopping.is_set():
             if not self._has_room():
@@ -140,7 +147,7 @@ class Deciding:
                 await self._wake.wait()
                 continue
             # A job of its own, so that no end of this coroutine aborts a poll under way.
-            poll = self._jobs.spawn(self._poll())
+            poll = self._jobs.spawn(self._poll(task_list()))
             await asyncio.wait({poll})
             failures = 0 if poll.cancelled() or poll.result() else failures + 1
             if failures:
@@ -194,11 +201,11 @@ class Deciding:
 
     # -- polls --------------------------------------------------------------------------------
 
-    async def _poll(self) -> bool:
+    async def _poll(self, task_list: str) -> bool:
         """Poll once; return whether the engine answered as it should."""
         body = {
             "domain": self._flow.domain,
-            "taskList": {"name": self._flow.task_list},
+            "taskList": {"name": task_list},
             "identity": self._identity,
             "maximumPageSize": PAGE_EVENTS,
             "startAtPreviousStartedEvent": True,
@@ -212,7 +219,6 @@ class Deciding:
             return False  # the data plane tells of cuts, once for all who meet them
         except (EngineError, KeyError) as error:
             told = f"no {error} came" if isinstance(error, KeyError) else str(error)
-            task_list = self._flow.task_list
             log_event(logger, logging.WARNING, "poll.failed", list=task_list, error=told)
             return False
         return True

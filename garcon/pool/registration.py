@@ -48,21 +48,20 @@ def ensure_types(
         made.append(f"domain {flow.domain}")
     else:
         _check_domain(client, flow.domain)
-    made += _workflow_type(client, flow)
+    for name in (flow.name, flow.shard_type):
+        made += _workflow_type(client, flow.domain, name, flow.version)
     for activity in flow.activities:
         made += _activity_type(client, flow.domain, activity.type_name, activity.version)
     return made
 
 
-def _workflow_type(client: SWFClient, flow: FlowDescription) -> list[str]:
-    name = f"workflow type {flow.name} {flow.version}"
-    if _made(
-        client.register_workflow_type, domain=flow.domain, name=flow.name, version=flow.version
-    ):
+def _workflow_type(client: SWFClient, domain: str, type_name: str, version: str) -> list[str]:
+    name = f"workflow type {type_name} {version}"
+    if _made(client.register_workflow_type, domain=domain, name=type_name, version=version):
         return [name]
-    kind = {"name": flow.name, "version": flow.version}
-    found = _called(client.describe_workflow_type, domain=flow.domain, workflowType=kind)
-    _refuse_deprecated(found["typeInfo"], name, flow.domain, "undeprecate-workflow-type")
+    kind = {"name": type_name, "version": version}
+    found = _called(client.describe_workflow_type, domain=domain, workflowType=kind)
+    _refuse_deprecated(found["typeInfo"], name, domain, "undeprecate-workflow-type")
     return []
 
 

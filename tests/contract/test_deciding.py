@@ -17,6 +17,7 @@ from tests.contract.pool_stand_ins import Peer, ScriptedPlane, wait_until
 
 FLOW = FlowDescription("dev", "flow", "1.0", ())
 POLL = f"PollForDecisionTask:{FLOW.task_list}"
+SHARD_POLL = f"PollForDecisionTask:{FLOW.shard_list}"
 RESPOND = "RespondDecisionTaskCompleted"
 
 
@@ -153,6 +154,21 @@ def test_pages_go_down_unread_and_the_answer_goes_up_with_the_token(tmp_path):
             await wait_until(lambda: pool.deciding.held == 0)
             assert pool.held_in_journal() == ()
             assert pool.closing == ["r"]
+
+    asyncio.run(scenario())
+
+
+def test_shards_are_decided_beside_the_flow_s_own_executions(tmp_path):
+    """They have a list of their own, which is polled as well."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            peer = await pool.decider()
+            pool.plane.tasks[SHARD_POLL].put_nowait(a_task("of a shard"))
+
+            await pool.answer(peer, await task_of(peer))
+
+            assert (await pool.responses(1))[0]["taskToken"] == "of a shard"
 
     asyncio.run(scenario())
 
@@ -600,7 +616,7 @@ def test_a_stop_waits_for_the_poll_under_way_and_gives_its_task_back(tmp_path):
     async def scenario() -> None:
         async with a_pool(tmp_path) as pool:
             await pool.decider()
-            await wait_until(lambda: pool.deciding.under_way == 1)
+            await wait_until(lambda: pool.deciding.under_way == 2)
             loop = asyncio.get_running_loop()
             drained = asyncio.ensure_future(pool.deciding.drain(loop.time() + 30))
             for _ in range(20):
@@ -608,6 +624,7 @@ def test_a_stop_waits_for_the_poll_under_way_and_gives_its_task_back(tmp_path):
             assert not drained.done()
 
             pool.offer(a_task())
+            pool.plane.tasks[SHARD_POLL].put_nowait({"taskToken": ""})
 
             await asyncio.wait_for(drained, 30)
             assert is_again((await pool.responses(1))[0])

@@ -22,6 +22,7 @@ FLOW = FlowDescription(
 )
 DOMAIN = {"name": "dev"}
 WORKFLOW = {"domain": "dev", "workflowType": {"name": "coffee", "version": "1.0"}}
+SHARD = {"domain": "dev", "workflowType": {"name": "coffee.shard", "version": "1.0"}}
 ACTIVITY = {"domain": "dev", "activityType": {"name": "coffee_brew", "version": "1.1"}}
 
 
@@ -56,12 +57,15 @@ def describe_type(stub: Stubber, kind: str, expected: dict[str, Any], status: st
 
 
 def test_new_flow_is_registered_without_defaults(stub: Stubber) -> None:
-    """Domain with its retention, both types with name and version and nothing else."""
+    """Domain with its retention, all types with name and version and nothing else."""
     stub.add_response(
         "register_domain", {}, {**DOMAIN, "workflowExecutionRetentionPeriodInDays": "30"}
     )
     stub.add_response(
         "register_workflow_type", {}, {"domain": "dev", "name": "coffee", "version": "1.0"}
+    )
+    stub.add_response(
+        "register_workflow_type", {}, {"domain": "dev", "name": "coffee.shard", "version": "1.0"}
     )
     stub.add_response(
         "register_activity_type", {}, {"domain": "dev", "name": "coffee_brew", "version": "1.1"}
@@ -72,6 +76,7 @@ def test_new_flow_is_registered_without_defaults(stub: Stubber) -> None:
     assert made == [
         "domain dev",
         "workflow type coffee 1.0",
+        "workflow type coffee.shard 1.0",
         "activity type coffee_brew 1.1",
     ]
 
@@ -82,6 +87,8 @@ def test_what_exists_already_is_accepted(stub: Stubber) -> None:
     describe_domain(stub, "REGISTERED")
     refuse(stub, "register_workflow_type", "TypeAlreadyExistsFault")
     describe_type(stub, "workflow", WORKFLOW, "REGISTERED")
+    refuse(stub, "register_workflow_type", "TypeAlreadyExistsFault")
+    describe_type(stub, "workflow", SHARD, "REGISTERED")
     refuse(stub, "register_activity_type", "TypeAlreadyExistsFault")
     describe_type(stub, "activity", ACTIVITY, "REGISTERED")
 
@@ -102,6 +109,7 @@ def test_deprecated_type_is_told_by_name_and_version(stub: Stubber, kind: str) -
     """Each start or schedule of it would be refused one by one."""
     stub.add_response("register_domain", {})
     if kind == "activity":
+        stub.add_response("register_workflow_type", {})
         stub.add_response("register_workflow_type", {})
     refuse(stub, f"register_{kind}_type", "TypeAlreadyExistsFault")
     describe_type(stub, kind, WORKFLOW if kind == "workflow" else ACTIVITY, "DEPRECATED")
