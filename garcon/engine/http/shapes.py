@@ -83,16 +83,19 @@ class _Compiler:
         def check(value: Any) -> list[Broken] | None:
             if type(value) is not dict:
                 raise _wrong_type("a structure", value)
-            broken: list[Broken] = []
-            for member in [key for key, item in value.items() if item is None]:
-                del value[member]
+            if None in value.values():
+                for member in [key for key, item in value.items() if item is None]:
+                    del value[member]
+            broken: list[Broken] | None = None
             for member in required:
                 if member not in value:
-                    broken.append((member, None, _NULL))
+                    broken = [*(broken or ()), (member, None, _NULL)]
             for member, item in value.items():
-                below = members[member](item) if member in members else None
+                check_member = members.get(member)
+                below = check_member(item) if check_member is not None else None
                 if below:
-                    broken.extend((_join(member, path), v, rule) for path, v, rule in below)
+                    found = [(_join(member, path), v, rule) for path, v, rule in below]
+                    broken = [*(broken or ()), *found]
             return broken
 
         return check

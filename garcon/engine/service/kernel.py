@@ -170,17 +170,27 @@ class Kernel:
 
     def _take_turn(self) -> None:
         self._turn = None
-        if self._acts:
-            acts, self._acts = self._acts, []
-            self._run_acts(acts)
+        acts, self._acts = self._acts, []
+        # What waits already starts in the same commit as the requests; what they bring, behind it.
+        self._run(acts, list(self.world.lists.match(_MATCH_LIMIT)))
         self.run_due()
-        self._run_matches()
+        pairs = list(self.world.lists.match(_MATCH_LIMIT))
+        self._run([], pairs)
+        if len(pairs) >= _MATCH_LIMIT:
+            self._ask_turn()
         self._retention.step()
         self._set_alarm()
-        if self.world.database.wants_checkpoint() and self._checkpoint is None:
+        if self._checkpoint is None and self.world.database.wants_checkpoint():
             self._start_checkpoint()
 
-    def _run_acts(self, acts: list[tuple[Act, asyncio.Future[Any]]]) -> None:
+    def _run(
+        self,
+        acts: list[tuple[Act, asyncio.Future[Any]]],
+        pairs: list[tuple[Poll, TaskKey]],
+    ) -> None:
+        """Work off requests and start tasks for pollers, keep it all at once, answer."""
+        if not acts and not pairs:
+            return
         culprits: set[int] = set()
         while True:
             batch = Batch(self.world, self.clock.now_ms())
@@ -188,16 +198,14 @@ class Kernel:
             if culprit is None:
                 break
             culprits.add(culprit)
+        started = [(poll, self._start(batch, poll, task)) for poll, task in pairs]
         kept = self._keep(batch)
         for (_, future), (value, fault) in zip(acts, outcomes, strict=True):
-            if future.done():
-                continue
-            if not kept:
-                future.set_exception(faults.internal())
-            elif fault is not None:
-                future.set_exception(fault)
-            else:
-                future.set_result(value)
+            _settle(future, value, fault if kept else faults.internal())
+        for poll, assignment in started:
+            _settle(poll.answer, assignment, None if kept else faults.internal())
+        if not kept:
+            self.world.reread([task[0] for _, task in pairs])
 
     def _try_acts(
         self,
@@ -234,8 +242,16 @@ class Kernel:
             self.world.database.commit(batch.writes())
         except sqlite3.Error as error:
             logger.error("a batch could not be kept, its callers are told so: %s", error)
-            self.world.reread(list(batch.states))
-            return False
+        except Exception:
+            logger.exception("a batch could not be written down, its callers are told so")
+        else:
+            self._adopt(batch)
+            return True
+        self.world.reread(list(batch.states))
+        return False
+
+    def _adopt(self, batch: Batch) -> None:
+        """Make a kept batch the present, and see to what it set off."""
         self.world.adopt(batch)
         if self.call is not None:
             for call in batch.calls:
@@ -244,26 +260,6 @@ class Kernel:
             domain = self.world.registry.domains[batch.states[key].profile.domain]
             if domain.retention_days is None:
                 self._retention.hurry()
-        return True
-
-    def _run_matches(self) -> None:
-        """Bring tasks and pollers together until one side is used up."""
-        world = self.world
-        pairs = list(world.lists.match(_MATCH_LIMIT))
-        if not pairs:
-            return
-        batch = Batch(world, self.clock.now_ms())
-        started = [(poll, self._start(batch, poll, task)) for poll, task in pairs]
-        kept = self._keep(batch)
-        for poll, assignment in started:
-            if poll.answer.done():
-                continue
-            if kept:
-                poll.answer.set_result(assignment)
-            else:
-                poll.answer.set_exception(faults.internal())
-        if len(pairs) >= _MATCH_LIMIT:
-            self._ask_turn()
 
     def _start(self, batch: Batch, poll: Poll, task: TaskKey) -> Assignment | None:
         key, scheduled_id = task
@@ -277,7 +273,7 @@ class Kernel:
             else:
                 step = transitions.start_decision(state, now_ms, identity, invocation)
         except faults.Fault:
-            # The run was closed by an earlier pair of this very batch: its history is full.
+            # This very batch closed the task, or its whole run.
             return None
         batch.apply(step)
         started = step.state.started
@@ -339,3 +335,13 @@ class Kernel:
             logger.warning("the log could not be folded into the file: %s", error)
         elif not self._stopping:
             self.world.database.restart_log()
+
+
+def _settle(future: asyncio.Future[Any], value: Any, fault: Exception | None) -> None:
+    """Answer a caller that is still there."""
+    if future.done():
+        return
+    if fault is not None:
+        future.set_exception(fault)
+    else:
+        future.set_result(value)
