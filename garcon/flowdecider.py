@@ -31,7 +31,7 @@ from garcon.kept import (
 from garcon.log import GarconLogger
 from garcon.plan import Need, NeedEarlier, NeedFreeze, NeedShard, Plan, ShardNeeds, Standing
 from garcon.planner import Planning, plan_declared
-from garcon.resuming import Earlier, Taken, taken_over
+from garcon.resuming import Earlier, Taken, earlier_of, taken_over
 from garcon.shardfold import is_shard_type
 from garcon.sharding import plan_shard, shard_flow
 from garcon.usercode import (
@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     from garcon.activity import Activity
 
 T = TypeVar("T")
+
+#: Earlier executions whose fold is kept while those that resume them begin.
+EARLIER_KEPT = 2
 
 #: Share of a decision's timeout that reading the history may take; the rest is for deciding.
 HISTORY_SHARE = 0.5
@@ -191,16 +194,32 @@ class FlowDecider(GarconLogger):
         return self._activities[need.activity.name]
 
     def _taken(self, need: NeedEarlier, fetch_run: FetchRun | None) -> Taken:
-        """Return what an earlier execution has done; its history is read once and kept a while."""
-        earlier = self._earlier.get(need.earlier)
-        if earlier is None:
-            if fetch_run is None:
-                raise HistoryGap("the history of the earlier execution has to be read")
-            names = (need.earlier.workflow_id, need.earlier.run_id)
-            earlier = whole_run(self.description.domain, *names, fetch_run)
-            self._earlier = {need.earlier: earlier}
-        carry = None if self.description.custom_decider else self._carried(need.context)
-        return taken_over(earlier, need.manifest, carry)
+        """Return what an earlier execution has done, or had taken over itself.
+
+        One that ended before it came to this fan-out left what it resumed as that was.
+        """
+        earlier: Earlier | None = need.earlier
+        while earlier is not None:
+            state = self._folded_earlier(earlier, fetch_run)
+            if (need.manifest.activity, need.manifest.schedule_id) in state.fan_outs:
+                carry = None if self.description.custom_decider else self._carried(need.context)
+                return taken_over(state, need.manifest, carry)
+            earlier = earlier_of(state)
+        return Taken()
+
+    def _folded_earlier(self, earlier: Earlier, fetch_run: FetchRun | None) -> RunState:
+        """Return an earlier execution, whose history is read once and kept a while."""
+        known = self._earlier.get(earlier)
+        if known is not None:
+            return known
+        if fetch_run is None:
+            raise HistoryGap("the history of the earlier execution has to be read")
+        names = (earlier.workflow_id, earlier.run_id)
+        state = whole_run(self.description.domain, *names, fetch_run)
+        while len(self._earlier) >= EARLIER_KEPT:
+            del self._earlier[next(iter(self._earlier))]
+        self._earlier[earlier] = state
+        return state
 
     def _carried(self, context: Mapping[str, Any]) -> tuple[str, ...] | None:
         """Return the keys that any activity of the flow reads, None where that is unknown."""

@@ -55,6 +55,20 @@ def failing(day, country):
     return work
 
 
+def test_a_resumed_execution_that_came_to_nothing_hides_nothing():
+    """It was terminated before its first decision; the next one takes over from the first."""
+    first = World(Swf({"a": 1}))
+    play_world(first, decider_of(metrics()), failing(2, 7))
+    second = resumed(first, a=1)
+    second.root.terminate()
+    third = resumed(second, 3, a=1)
+
+    play_world(third, decider_of(metrics()))
+
+    assert "WorkflowExecutionCompleted" == third.root.status
+    assert 2 == len(ids(third.root))
+
+
 def test_after_the_mend_exactly_one_instance_runs():
     """What was done is done; the failed instance, and what required it, runs."""
     first = World(Swf({"a": 1}))
