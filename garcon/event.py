@@ -65,8 +65,7 @@ def activity_states_from_events(events: Iterable[Event]) -> ActivityStates:
     ran, or was lost with its worker, goes back to standby: it does not draw on `retry`.
 
     Args:
-        events: SWF's history events, oldest first, from the beginning; those of decision tasks may
-            be missing.
+        events: SWF's history events, in any order; those of decision tasks may be missing.
     Returns:
         A dict of dicts: the activity's full name, the instance's id, its `ActivityState`.
     """
@@ -77,11 +76,11 @@ def get_current_context(events: Iterable[Event]) -> ExecutionContext:
     """Return the context: the execution's input, then each result over it, in their order.
 
     Args:
-        events: SWF's history events, oldest first.
+        events: SWF's history events, in any order.
     Returns:
         A dict, which also has `.current` (itself) and `.workflow_input`.
     """
-    return ExecutionContext(events)
+    return ExecutionContext(sorted(events, key=_number))
 
 
 def run_of(events: Iterable[Event]) -> RunState:
@@ -89,9 +88,14 @@ def run_of(events: Iterable[Event]) -> RunState:
     if isinstance(events, History):
         return events.run
     run = RunState()
-    for event in events:
+    for event in sorted(events, key=_number):
         run.take(event)
     return run
+
+
+def _number(event: Event) -> int:
+    number: int = event["eventId"]
+    return number
 
 
 def _instances(run: RunState) -> Iterator[Instance]:

@@ -100,6 +100,16 @@ def test_events_without_those_of_decisions_tell_the_same():
     assert [[1, 3, 1, 2], [1, 3, 1], [1]] == [one.states for one in states["flow_many"].values()]
 
 
+def test_events_may_come_in_any_order():
+    """SWF gives them newest first where it is asked to, and both generations sorted them."""
+    events = played()
+
+    states = event.activity_states_from_events(events[::-1])
+
+    assert [[1, 3, 1, 2], [1, 3, 1], [1]] == [one.states for one in states["flow_many"].values()]
+    assert event.get_current_context(events) == event.get_current_context(events[::-1])
+
+
 def test_events_that_begin_late_break_nothing():
     """An end whose beginning was cut off is passed over."""
     events = [one for one in played() if one["eventType"] != "ActivityTaskScheduled"]
