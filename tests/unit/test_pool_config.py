@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from garcon.errors import UsageError
-from garcon.pool.config import check_workflow_id, parse_input
+from garcon.pool.config import check_workflow_id, parse_address, parse_input
 from garcon.pool.execution import default_workflow_id, tags_of
 
 
@@ -61,3 +61,24 @@ def test_tags_name_the_root_and_the_range():
         "start=2026-01-01",
         "end=2026-01-07",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        (None, None),
+        ("127.0.0.1:9100", ("127.0.0.1", 9100)),
+        (":9100", (None, 9100)),
+        ("[::1]:0", ("::1", 0)),
+    ],
+)
+def test_the_place_of_the_figures_is_host_and_port(text, address):
+    """Without a host every address of the machine is meant."""
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize("wrong", ["9100", "localhost", "localhost:", "localhost:http", ":99999"])
+def test_a_place_without_a_port_is_refused(wrong):
+    """With an example of what is meant."""
+    with pytest.raises(UsageError, match=r"--metrics .* is no HOST:PORT; write 127\.0\.0\.1:9100"):
+        parse_address(wrong)
