@@ -37,7 +37,6 @@ from garcon.backfill.status import write
 from garcon.backfill.words import Words, read_words
 from garcon.description import FlowDescription
 from garcon.errors import EngineError, GarconError, ServiceError
-from garcon.shards import LIST_SUFFIX
 
 WRONG = 1
 
@@ -126,7 +125,7 @@ def _lists(flow: FlowDescription) -> dict[tuple[str, str], None]:
     """Return the flow's task lists, each once, and whether decisions or activities wait there."""
     lists = [(flow.task_list, "decision")]
     if any(one.shard_size is not None for one in flow.activities):
-        lists.append((flow.task_list + LIST_SUFFIX, "decision"))
+        lists.append((flow.shard_list, "decision"))
     lists += [(one.task_list, "activity") for one in flow.activities]
     return dict.fromkeys(lists)
 

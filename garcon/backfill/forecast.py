@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from garcon.description import FlowDescription
+from garcon.description import SHARD_SIZE, FlowDescription
 
 #: History events an instance takes, decisions and retries included, measured over whole runs.
 EVENTS_PER_INSTANCE = 3.3
@@ -19,9 +19,6 @@ EVENTS_PER_EXECUTION = 15
 #: Instances a second that an engine takes: AWS schedules 200 activities a second on an account's
 #: default quotas (SWF Developer Guide, "Amazon SWF quotas"); the embedded one was measured.
 RATES = {"aws": 200.0, "url": 1_000.0, "local": 1_000.0}
-
-#: Instances of a shard where the flow does not say.
-SHARD_SIZE = 1_000
 
 
 @dataclass(frozen=True)

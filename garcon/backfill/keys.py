@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from garcon.canonical import OWN_PREFIX
@@ -21,8 +21,6 @@ _PAIR = re.compile(
 
 #: What needs no quotes.
 _PLAIN = re.compile(r"[^\s,'\"=]+")
-
-Selection = Mapping[str, str]
 
 
 def read_keys(text: str) -> dict[str, str]:
@@ -56,24 +54,6 @@ def _unquoted(word: str, text: str) -> str:
         except ValueError:
             raise UsageError(f"--keys {text!r}: {word} is no quoted text") from None
     return word
-
-
-def matches(selection: Selection, context: Mapping[str, Any]) -> bool:
-    """Whether an instance with this context is one that `selection` names."""
-    return all(
-        key in context and value in _texts_of(context[key]) for key, value in selection.items()
-    )
-
-
-def matches_any(selections: Iterable[Selection], context: Mapping[str, Any]) -> bool:
-    """Whether one of `selections` names the instance; none at all name every one."""
-    listed = list(selections)
-    return not listed or any(matches(one, context) for one in listed)
-
-
-def _texts_of(value: Any) -> tuple[str, ...]:
-    """Return the words that mean `value`: a text by itself, anything else by its JSON."""
-    return (value,) if isinstance(value, str) else (json.dumps(value),)
 
 
 def format_keys(context: Mapping[str, Any]) -> str:

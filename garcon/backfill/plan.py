@@ -15,7 +15,7 @@ from garcon.backfill.cells import Grid, Mark, Told, moved_to
 from garcon.backfill.forecast import Forecast, forecast
 from garcon.backfill.foresee import Foreseen, foresee
 from garcon.backfill.histories import read_told
-from garcon.backfill.keys import format_keys, matches_any
+from garcon.backfill.keys import format_keys
 from garcon.backfill.place import Place, find_place
 from garcon.backfill.ranges import Range
 from garcon.backfill.status import write
@@ -24,6 +24,7 @@ from garcon.backfill.words import Words, read_words
 from garcon.flow import activities_by_name
 from garcon.planner import in_order
 from garcon.progress import format_duration
+from garcon.selection import Selection
 
 #: Marks of instances that run when an execution is resumed, and when it is joined.
 TO_RESUME = (Mark.FAILED, Mark.MISSING)
@@ -159,9 +160,10 @@ def _of_grid(
     words: Words | None = None,
     found: Foreseen | None = None,
 ) -> PlannedActivity:
-    to_run: Sequence[Mapping[str, Any]] = [grid.context(at) for at in grid.indexes(*marks)]
+    indexes = grid.indexes(*marks)
     if words is not None:
-        to_run = _selected(words, grid, to_run)
+        indexes = (at for at in indexes if _is_selected(words.selection, grid, at))
+    to_run = [grid.context(at) for at in indexes]
     return PlannedActivity(name, grid.counts(), to_run, found)
 
 
@@ -183,10 +185,9 @@ def _from_joined(place: Place, told: Told) -> Iterator[PlannedActivity]:
 
 def _from_earlier(place: Place, words: Words, told: Told) -> Iterator[PlannedActivity]:
     """Yield what an execution that resumes this one would run: its generators run anew."""
-    marks = (Mark.FAILED,) if words.only_failed else TO_RESUME
     if place.description.custom_decider:
         for grid in told.grids.values():
-            yield _of_grid(grid.activity, grid, marks, words)
+            yield _of_grid(grid.activity, grid, TO_RESUME, words)
         return
     known = activities_by_name(place.flow)
     complete: set[str] = set()
@@ -195,20 +196,17 @@ def _from_earlier(place: Place, words: Words, told: Told) -> Iterator[PlannedAct
         found = foresee(known[described.name], told.context, is_waiting)
         earlier = told.grids.get((described.name, ""))
         if found.manifest is None or earlier is None:
-            yield _planned(described.name, found, marks, words)
+            yield _planned(described.name, found, TO_RESUME, words)
             continue
         grid = moved_to(found.manifest, earlier)
         if grid.is_complete:
             complete.add(described.name)
-        yield _of_grid(described.name, grid, marks, words, found)
+        yield _of_grid(described.name, grid, TO_RESUME, words, found)
 
 
-def _selected(
-    words: Words, grid: Grid, contexts: Sequence[Mapping[str, Any]]
-) -> list[Mapping[str, Any]]:
-    if words.activities and grid.manifest.activity not in words.activities:
-        return []
-    return [context for context in contexts if matches_any(words.keys, context)]
+def _is_selected(selection: Selection, grid: Grid, index: int) -> bool:
+    has_failed = grid.mark(index) is Mark.FAILED
+    return selection.names(grid.manifest.activity, grid.context(index), has_failed)
 
 
 # In words.

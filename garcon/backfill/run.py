@@ -147,7 +147,9 @@ class Backfill:
         return run
 
     def _resume_of(self, found: Seen) -> dict[str, Any]:
-        return {"workflow_id": found.run.workflow_id, "run_id": found.run.run_id}
+        told = {"workflow_id": found.run.workflow_id, "run_id": found.run.run_id}
+        only = self._words.selection.plain()
+        return {**told, "only": only} if only else told
 
     async def _watch(self, desk: Desk, one: Range, run: Run) -> Any:
         watch = self._watches[run.run_id] = Watch(desk.executions, desk.control, run)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import pdb
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 from garcon.backfill.cells import Told
 from garcon.backfill.histories import read_told
-from garcon.backfill.keys import format_keys, matches_any
+from garcon.backfill.keys import format_keys
 from garcon.backfill.place import Place, find_place
 from garcon.backfill.status import newest_of, write
 from garcon.backfill.words import Words, read_words
@@ -23,6 +23,7 @@ from garcon.execution import ActivityExecution, one_line, run_instance
 from garcon.flow import activities_by_name
 from garcon.instance import ActivityInstance
 from garcon.manifest import Manifest
+from garcon.selection import Selection
 from garcon.usercode import fresh, run_generators
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def run_try(told: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
         raise UsageError(f"flow {words.flow!r} has no activity {told['activity']!r}: {list(known)}")
     context = _context(place, words, err)
     manifest = _manifest(activity, context)
-    index = choose(manifest, words.keys)
+    index = choose(manifest, words.selection)
     instance = ActivityInstance(activity, fresh(manifest.local_context(index)), context)
     data = instance.create_execution_input()
     write(err, [f"{manifest.describe(index)} with {json.dumps(data, ensure_ascii=False)}"])
@@ -92,14 +93,16 @@ def _manifest(activity: Activity, context: Mapping[str, Any]) -> Manifest:
     return Manifest(activity.short_name, activity.name, lists, 0)
 
 
-def choose(manifest: Manifest, keys: Sequence[Mapping[str, str]]) -> int:
-    """Return the one instance that `keys` name.
+def choose(manifest: Manifest, selection: Selection) -> int:
+    """Return the one instance that `selection` names.
 
     Raises:
-        UsageError: they name none, or several.
+        UsageError: it names none, or several.
     """
     found = [
-        index for index in range(manifest.count) if matches_any(keys, manifest.local_context(index))
+        index
+        for index in range(manifest.count)
+        if selection.names(manifest.activity, manifest.local_context(index), False)
     ]
     if len(found) == 1:
         return found[0]

@@ -22,6 +22,7 @@ from garcon.client import Engine
 from garcon.errors import UsageError
 from garcon.pool.command import enter_folder
 from garcon.pool.config import parse_input
+from garcon.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,7 @@ class Words:
         max_days: bound of that.
         wish: what to do with what is there already.
         open_max: ranges open at once.
-        only_failed: of a resumed range run only what failed.
-        activities: of a resumed range run only these.
-        keys: of a resumed range run only instances with these keys.
+        selection: what to run of a range that is resumed.
         engine: the `--engine` option.
         report: where the page about all of it goes; None for nowhere.
         folder: the working folder.
@@ -58,9 +57,7 @@ class Words:
     max_days: int | None = None
     wish: Wish = field(default_factory=Wish)
     open_max: int = 1
-    only_failed: bool = False
-    activities: tuple[str, ...] = ()
-    keys: tuple[Mapping[str, str], ...] = ()
+    selection: Selection = field(default_factory=Selection)
     engine: str | None = None
     report: Path | None = None
     folder: Path = field(default_factory=Path.cwd)
@@ -122,15 +119,17 @@ def read_words(told: Mapping[str, Any], now: datetime | None = None) -> Words:
         raise UsageError("--each divides days; name them with --days")
     if told.get("max_days") is not None and not told.get("catch_up"):
         raise UsageError("--max-days bounds --catch-up; give that as well")
-    keys = tuple(read_keys(text) for text in told.get("keys", ()))
-    activities = tuple(told.get("selected", ()))
-    only_failed = bool(told.get("only_failed"))
+    selection = Selection(
+        bool(told.get("only_failed")),
+        tuple(told.get("selected", ())),
+        tuple(tuple(read_keys(text).items()) for text in told.get("keys", ())),
+    )
     report = _read_report(told.get("report"))
     wish = Wish(
         again=bool(told.get("again")),
         overlap=Overlap(told.get("overlap") or "join"),
         resume_only=bool(told.get("resume_only")),
-        is_part=bool(keys or activities or only_failed),
+        is_part=bool(selection),
     )
     return Words(
         flow=told["flow"],
@@ -143,9 +142,7 @@ def read_words(told: Mapping[str, Any], now: datetime | None = None) -> Words:
         max_days=told.get("max_days"),
         wish=wish,
         open_max=told.get("open_max") or 1,
-        only_failed=only_failed,
-        activities=activities,
-        keys=keys,
+        selection=selection,
         engine=told.get("engine"),
         report=report,
         settings=settings,

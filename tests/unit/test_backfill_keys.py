@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from garcon.backfill.keys import format_keys, matches, matches_any, read_keys, read_setting
+from garcon.backfill.keys import format_keys, read_keys, read_setting
 from garcon.errors import UsageError
+from garcon.selection import Selection, matches, read_selection
 
 
 @pytest.mark.parametrize(
@@ -59,11 +62,40 @@ def test_an_instance_has_to_have_every_key():
     assert not matches({"flag": "True"}, context)
 
 
-def test_several_selections_add_up_and_none_is_all():
+def test_several_keys_add_up_and_no_word_is_all():
     """As `--keys` given twice, or not at all."""
-    assert matches_any([{"a": "1"}, {"a": "2"}], {"a": 2})
-    assert not matches_any([{"a": "1"}, {"a": "2"}], {"a": 3})
-    assert matches_any([], {"a": 3})
+    two = Selection(keys=((("a", "1"),), (("a", "2"),)))
+
+    assert two.names("any", {"a": 2}, False)
+    assert not two.names("any", {"a": 3}, False)
+    assert Selection().names("any", {"a": 3}, False)
+    assert not Selection()
+
+
+def test_every_word_of_a_selection_has_to_hold():
+    """Activity, keys, and whether it failed."""
+    one = Selection(True, ("each", "other"), ((("a", "1"),),))
+
+    assert one.names("each", {"a": "1"}, True)
+    assert not one.names("each", {"a": "1"}, False)
+    assert not one.names("end", {"a": "1"}, True)
+    assert not one.names("each", {"a": "2"}, True)
+
+
+def test_a_selection_is_read_back_from_an_input():
+    """Through JSON; what says nothing is left out."""
+    for one in (Selection(), Selection(True, ("each",), ((("a", "1"), ("b", "x")),))):
+        assert one == read_selection(json.loads(json.dumps(one.plain())) or None)
+    assert {} == Selection().plain()
+
+
+@pytest.mark.parametrize(
+    "told", [[], {"days": 1}, {"keys": {}}, {"keys": [{"a": 1}]}, {"activities": "a"}]
+)
+def test_what_is_no_selection_is_refused(told):
+    """It would otherwise run more than was asked for."""
+    with pytest.raises(ValueError, match="keys|activities"):
+        read_selection(told)
 
 
 @pytest.mark.parametrize(
