@@ -20,13 +20,13 @@ from garcon.client import swf_errors
 from garcon.description import FlowDescription
 from garcon.errors import EngineError, OpenWithAnotherInput, ServiceError
 from garcon.outcome import cut
+from garcon.pool.shardlook import TAG_MAX, OpenShards
 from garcon.progress import Counts, counts_from_context
 
 #: SWF lists executions with a delay (eventual consistency); a started one shows within this time.
 LOOKUP_S = 10.0
 LOOKUP_PAUSE_S = 0.5
 
-TAG_MAX = 256  # characters; SWF's limit for an execution's tag
 NAME_IN_ID_MAX = 200  # characters of the flow's name that a default workflow id keeps
 
 
@@ -109,6 +109,7 @@ class Executions:
         """
         self._connect = connect
         self._flow = description
+        self._shards: dict[str, OpenShards] = {}
 
     def start_or_join(
         self, workflow_id: str, data: Mapping[str, Any], priority: int | None = None
@@ -131,11 +132,20 @@ class Executions:
         return Started(Run(workflow_id, run_id), joined=False, earlier=status)
 
     def look(self, run: Run) -> Look:
-        """Return the state and the progress of `run`."""
+        """Return the state and the progress of `run`, its open shards included.
+
+        Looked at again by the same object, an open run's counts never fall.
+        """
         answer = self._call("describe_workflow_execution", execution=_execution(run))
         info = answer["executionInfo"]
-        status = info.get("closeStatus") if info["executionStatus"] == "CLOSED" else None
-        return Look(status, counts_from_context(answer.get("latestExecutionContext")))
+        counts = counts_from_context(answer.get("latestExecutionContext"))
+        if info["executionStatus"] == "CLOSED":
+            self._shards.pop(run.run_id, None)
+            return Look(info.get("closeStatus"), counts)
+        shards = self._shards.setdefault(run.run_id, OpenShards(self._call, run.run_id))
+        return Look(
+            None, shards.add_to(counts, answer["openCounts"]["openChildWorkflowExecutions"])
+        )
 
     def ending(self, run: Run) -> Ending:
         """Return what the closing event of `run` says."""
