@@ -7,14 +7,14 @@ case: timeouts add up even where tasks run side by side, because SWF cannot be a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from typing import Any
 
 from garcon.calling import call_task, result_as_dict
 from garcon.errors import FlowError
-from garcon.task import Task, details_of, flatten, name_of
+from garcon.task import Task, details_of, flatten, is_task_list, name_of
 
 #: Seconds that a task may take when it does not say.
 DEFAULT_TASK_TIMEOUT = 600
@@ -83,24 +83,30 @@ class BaseRunner:
         return max((one["heartbeat"] for one in tasks if "heartbeat" in one), default=None)
 
     def requirements(self, context: Mapping[str, Any] | None) -> set[str]:
-        """Return the keys of the context that the tasks read.
+        """Return the keys of the context that the tasks read, and those that task lists looked at.
 
         Args:
             context: what task lists choose by.
 
         Raises:
-            NoRunnerRequirementsFound: a task is not filled (see `task.decorate`), so it has to get
-                the whole context.
+            NoRunnerRequirementsFound: a task is not filled (see `task.decorate`), or a task list
+                went through all of the context, so it has to be sent whole.
         """
         keys: set[str] = set()
-        for task in flatten(self.tasks, context):
+        chosen = context is not None and any(map(is_task_list, self.tasks))
+        seen = _Watched(context or {}) if chosen else context
+        for task in flatten(self.tasks, seen):
             found = details_of(task).get("requirements")
             if found is None:
                 raise NoRunnerRequirementsFound(
                     f"task {name_of(task)} does not say what it reads; decorate and fill it"
                 )
             keys.update(found)
-        return keys
+        if not isinstance(seen, _Watched):
+            return keys
+        if seen.whole:
+            raise NoRunnerRequirementsFound("a task list reads the whole context")
+        return keys | seen.read
 
     def execute(self, activity: Any, context: Mapping[str, Any]) -> dict[str, Any]:
         """Run the tasks and return their merged results.
@@ -113,6 +119,59 @@ class BaseRunner:
             NotImplementedError: always; `Sync` and `Async` say how.
         """
         raise NotImplementedError(f"{type(self).__name__} needs an execute(activity, context)")
+
+
+class _Watched(dict[str, Any]):
+    """A context that notes what is read of it.
+
+    A task list chooses its tasks twice, before the input is made and where it runs: what it looks
+    at has to be part of the input, or it would choose others there.
+
+    Attributes:
+        read: keys that were asked for, present or not.
+        whole: whether something went through all of it.
+    """
+
+    def __init__(self, context: Mapping[str, Any]) -> None:
+        super().__init__(context)
+        self.read: set[str] = set()
+        self.whole = False
+
+    def __getitem__(self, key: str) -> Any:
+        self.read.add(key)
+        return super().__getitem__(key)
+
+    def __contains__(self, key: object) -> bool:
+        self.read.add(str(key))
+        return super().__contains__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.read.add(key)
+        return super().get(key, default)
+
+    def __iter__(self) -> Iterator[str]:
+        self.whole = True
+        return super().__iter__()
+
+    def __len__(self) -> int:
+        self.whole = True
+        return super().__len__()
+
+    def keys(self) -> Any:
+        self.whole = True
+        return super().keys()
+
+    def values(self) -> Any:
+        self.whole = True
+        return super().values()
+
+    def items(self) -> Any:
+        self.whole = True
+        return super().items()
+
+    def copy(self) -> dict[str, Any]:
+        self.whole = True
+        return dict(super().items())
 
 
 class Sync(BaseRunner):
@@ -155,14 +214,14 @@ class Async(BaseRunner):
             ResultError: a task returned something that is no dict.
         """
         tasks = tuple(flatten(self.tasks, context))
+        errors: list[BaseException] = []
         with ThreadPoolExecutor(self.max_workers, thread_name_prefix="garcon-task") as threads:
             # A context can be entered by one thread at a time, so each task gets its own copy.
             futures = [
-                threads.submit(copy_context().run, _run_one, task, context, activity)
+                threads.submit(copy_context().run, _run_one, task, context, activity, errors)
                 for task in tasks
             ]
-            ended = list(_beating_until_ended(futures, activity))
-        errors = [error for one in ended if (error := one.exception())]
+            _beat_until_ended(futures, activity)
         if errors:
             raise _first_with_notes(errors, activity)
         result: dict[str, Any] = {}
@@ -211,20 +270,24 @@ class External(BaseRunner):
         raise FlowError("an external activity is run by another program, not by garcon")
 
 
-def _run_one(task: Task, context: Mapping[str, Any], activity: Any) -> dict[str, Any]:
-    return result_as_dict(task, call_task(task, dict(context), activity))
+def _run_one(
+    task: Task, context: Mapping[str, Any], activity: Any, errors: list[BaseException]
+) -> dict[str, Any]:
+    """Run a task; note its error where it is raised: of two that end together one is the first."""
+    try:
+        return result_as_dict(task, call_task(task, dict(context), activity))
+    except BaseException as error:
+        errors.append(error)
+        raise
 
 
-def _beating_until_ended(
-    futures: list[Future[dict[str, Any]]], activity: Any
-) -> Iterator[Future[dict[str, Any]]]:
-    """Yield the futures as they end, with a heartbeat at the start and after each that ended."""
+def _beat_until_ended(futures: list[Future[dict[str, Any]]], activity: Any) -> None:
+    """Wait for the futures, with a heartbeat at the start and after each that ended."""
     open_ones = set(futures)
     try:
         while open_ones:
             activity.heartbeat()
-            ended, open_ones = wait(open_ones, return_when=FIRST_COMPLETED)
-            yield from ended
+            _, open_ones = wait(open_ones, return_when=FIRST_COMPLETED)
     finally:
         # Left early, the activity is gone at SWF: what has not begun is not begun any more.
         for future in open_ones:

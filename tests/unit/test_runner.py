@@ -78,6 +78,62 @@ def test_requirements_are_all_that_the_tasks_read() -> None:
     assert found == {"a", "b"}
 
 
+def test_what_a_task_list_looks_at_is_required_too() -> None:
+    """It chooses again where it runs, from the input alone; keys that are missing count as well."""
+
+    @task.list
+    def chosen(context: dict[str, Any]) -> Iterator[task.Task]:
+        if context["mode"] == "full" and "extra" not in context:
+            yield short.fill(item=context.get("where", "a"))
+
+    context = {"mode": "full", "a": 1, "b": 2}
+    wanted = runner.Sync(chosen).requirements(context)
+
+    assert wanted == {"mode", "extra", "where", "a"}
+    sent = {key: value for key, value in context.items() if key in wanted}
+    assert runner.Sync(chosen).requirements(sent) == wanted
+
+
+def test_a_filled_task_list_requires_what_it_was_filled_with() -> None:
+    """Its arguments come of the context, as a task's do."""
+
+    @task.decorate()
+    @task.list
+    def chosen(count: int) -> Iterator[task.Task]:
+        for _ in range(count):
+            yield short.fill(item="a")
+
+    run = runner.Sync(chosen.fill(count="n"))
+
+    assert run.requirements({"n": 2, "a": 1, "b": 2}) == {"n", "a"}
+    assert run.timeout({"n": 2}) == 20
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        dict,
+        list,
+        len,
+        lambda context: context.copy(),
+        lambda context: context.keys(),
+        lambda context: context.values(),
+        lambda context: context.items(),
+        lambda context: {**context},
+    ],
+)
+def test_a_task_list_that_goes_through_the_context_gets_all_of_it(look: Any) -> None:
+    """What it will look for next time cannot be told."""
+
+    @task.list
+    def chosen(context: dict[str, Any]) -> Iterator[task.Task]:
+        look(context)
+        yield short.fill(item="a")
+
+    with pytest.raises(runner.NoRunnerRequirementsFound, match="reads the whole context"):
+        runner.Sync(chosen).requirements({"a": 1})
+
+
 @pytest.mark.parametrize("unsaid", [plain, short])
 def test_requirements_of_a_task_that_does_not_say_are_unknown(unsaid: Any) -> None:
     """Neither a bare function nor one that was decorated and not filled says what it reads."""
@@ -193,6 +249,42 @@ def test_async_passes_the_first_error_on_after_the_others_have_ended(
     assert len(notes) == 1
     assert notes[0].startswith("another task failed too: ")
     assert caplog.messages == notes
+
+
+def test_async_knows_the_first_of_errors_that_come_together() -> None:
+    """Twenty tasks fail one after the other while nobody looks."""
+    all_begun = threading.Event()
+
+    class Late(Heard):
+        def heartbeat(self) -> None:
+            assert all_begun.wait(10)
+
+    def failing(number: int) -> Any:
+        def work(context: Any, activity: Any) -> None:
+            if number == 19:
+                all_begun.set()
+            raise ValueError(str(number))
+
+        return work
+
+    with pytest.raises(ValueError, match="^0$"):
+        runner.Async(*map(failing, range(20)), max_workers=1).execute(Late(), {})
+
+
+def test_async_carries_context_variables_into_its_threads() -> None:
+    """Any that the caller has set; what a task sets is its own."""
+    held: ContextVar[str] = ContextVar("held", default="nothing")
+    held.set("the caller's")
+    seen: list[str] = []
+
+    def work(context: Any, activity: Any) -> None:
+        seen.append(held.get())
+        held.set("a task's")
+
+    runner.Async(work, work, max_workers=1).execute(Heard(), {})
+
+    assert ["the caller's"] * 2 == seen
+    assert held.get() == "the caller's"
 
 
 def test_async_begins_nothing_more_once_the_attempt_is_over() -> None:
