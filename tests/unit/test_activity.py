@@ -159,6 +159,8 @@ def test_lists_are_not_shared_between_activities() -> None:
         ({"retry": "3"}, "retry='3' is no number"),
         ({"retry": True}, "retry=True is no number"),
         ({"max_procs": 0}, "max_procs=0 is no number from 1 up"),
+        ({"threads": 0}, "threads=0 is no number from 1 up"),
+        ({"threads": 65}, "threads=65 is more than the 64 that are possible"),
         ({"requires": ["first"]}, "requires='first' is no activity"),
         ({"generators": ["days"]}, "generator 'days' is no function"),
         ({"run": plain}, r"is no runner; write run=runner.Sync\(task\)"),

@@ -282,7 +282,7 @@ def test_a_flow_is_described_by_names_and_numbers() -> None:
         raise AssertionError("a description runs no code of the flow")
 
     one = step("one", run=runner.Sync(work.fill(item="a")), retry=3, lost_retry=1, max_procs=2)
-    two = step("two", requires=[one], generators=[lambda c: [], lambda c: []])
+    two = step("two", requires=[one], generators=[lambda c: [], lambda c: []], threads=8)
     three = step("three", run=runner.Sync(chosen))
     out = step("out", external=True, timeout=300)
 
@@ -296,7 +296,7 @@ def test_a_flow_is_described_by_names_and_numbers() -> None:
                 start_to_close_s=90, max_procs=2,
             ),
             ActivityDescription(
-                "two", "flow_two", "1.0", "flow_two", requires=("one",), generators=2
+                "two", "flow_two", "1.0", "flow_two", requires=("one",), generators=2, threads=8
             ),
             ActivityDescription("three", "flow_three", "1.0", "flow_three"),
             ActivityDescription(
