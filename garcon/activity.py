@@ -24,7 +24,7 @@ from garcon.declare import (
     first_given,
     module_name,
 )
-from garcon.description import LOST_RETRY
+from garcon.description import LOST_RETRY, SHARD_SIZE
 from garcon.errors import FlowError, GeneratorError
 from garcon.execution import (
     ActivityExecution,
@@ -119,6 +119,9 @@ class Activity(GarconLogger):
         external: whether another program runs it.
         max_procs: instances of it that one pool runs at once; None for no cap of its own.
         threads: instances of it that one worker of a pool runs at once, each on its own thread.
+        shard_size: instances that one history runs; what is more runs in child executions. None
+            keeps every fan-out in one history.
+        decision_timeout: seconds that one decision of the workflow may take; None for the default.
         policy: delays between attempts, when failures stop the execution, and the pace.
     """
 
@@ -137,6 +140,8 @@ class Activity(GarconLogger):
     external: bool = False
     max_procs: int | None = None
     threads: int = 1
+    shard_size: int | None = SHARD_SIZE
+    decision_timeout: int | None = None
     policy: Policy = Policy()
     requires: list[Activity] = []  # noqa: RUF012 - a default that is never changed in place
     generators: list[Generator] = []  # noqa: RUF012 - likewise
@@ -177,8 +182,8 @@ class Activity(GarconLogger):
 
         Args:
             data: any of `name short_name flow_name domain version task_list requires retry
-                lost_retry max_procs threads policy run tasks runner generators on_exception
-                schedule_to_start`.
+                lost_retry max_procs threads shard_size decision_timeout policy run tasks runner
+                generators on_exception schedule_to_start`.
         """
         self.pool_size = 0
         self.version = data.get("version") or self.version
@@ -190,9 +195,11 @@ class Activity(GarconLogger):
         self.requires = self.requires or list(data.get("requires") or [])
         self.generators = self.generators or list(data.get("generators") or [])
         self.runner = self.runner or first_given(data, "runner", "run", "tasks")
-        for given in ("retry", "lost_retry", "max_procs", "threads", "policy"):
+        for given in ("retry", "lost_retry", "max_procs", "threads", "decision_timeout", "policy"):
             if data.get(given) is not None:
                 setattr(self, given, data[given])
+        if "shard_size" in data:
+            self.shard_size = data["shard_size"]
         self.on_exception = self.on_exception or data.get("on_exception")
         if data.get("schedule_to_start"):
             self.schedule_to_start_timeout = data["schedule_to_start"]
@@ -392,6 +399,8 @@ def create(
     name: str | None = None,
     version: str = "1.0",
     on_exception: OnException | None = None,
+    *,
+    decision_timeout: int | None = None,
 ) -> CreateActivity: ...
 
 
@@ -402,6 +411,8 @@ def create(
     workflow_name: str | None = None,
     version: str = "1.0",
     on_exception: OnException | None = None,
+    *,
+    decision_timeout: int | None = None,
 ) -> CreateActivity: ...
 
 
@@ -410,12 +421,14 @@ def create(*args: Any, **kwargs: Any) -> CreateActivity:
 
     Two forms: `create(domain, name=None, version='1.0', on_exception=None)`, and with a boto3 SWF
     client in front `create(client, domain, workflow_name, version='1.0', on_exception=None)`.
-    Without a name the workflow is called like the last part of the calling module.
+    Without a name the workflow is called like the last part of the calling module. Both take
+    `decision_timeout`, the seconds that a decision with its generators may take (30).
 
     What comes back takes keywords: `name`; `run` (or `tasks`), a runner; `requires`, activities;
     `retry` and `lost_retry`, further attempts after a failure or the death of a worker;
     `max_procs`, instances of it that one pool runs at once; `threads`, instances that one worker
-    runs at once, for tasks that wait for others most of their time;
+    runs at once, for tasks that wait for others most of their time; `shard_size`, instances from
+    which a fan-out runs in child executions of so many each (1,000), None for never;
     `generators` (or `generator`); `schedule_to_start`, seconds; `on_exception(activity, error)`;
     `external=True` with `timeout` and `heartbeat` in seconds; `retry_delay`, `retry_backoff`,
     `retry_max_delay`, `no_retry`, `fail_fast`, `max_failures`, `max_open` and `rate` as

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol
 
-from garcon.description import THREADS_MAX
+from garcon.description import SHARD_SIZE, THREADS_MAX
 from garcon.errors import FlowError
 from garcon.policy import POLICY_KEYWORDS, read_policy
 
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 Generator = Callable[[Any], Iterable[Mapping[str, Any]]]
 OnException = Callable[[Any, BaseException], Any]
 
-_CREATE_KEYWORDS = ("client", "domain", "name", "version", "on_exception")
+_CREATE_PLACES = ("client", "domain", "name", "version", "on_exception")
+_CREATE_KEYWORDS = (*_CREATE_PLACES, "decision_timeout")
 
 _ACTIVITY_KEYWORDS = (
     *("name", "run", "tasks", "requires", "retry", "lost_retry", "generators", "generator"),
     *("schedule_to_start", "on_exception", "external", "timeout", "heartbeat", "max_procs"),
-    "threads",
+    *("threads", "shard_size"),
     *POLICY_KEYWORDS,
 )
 
@@ -53,6 +54,7 @@ class CreateActivity(Protocol):
         max_open: int | None = None,
         max_procs: int | None = None,
         threads: int | None = None,
+        shard_size: int | None = SHARD_SIZE,
         rate: str | float | None = None,
         generators: Iterable[Generator] | None = None,
         generator: Iterable[Generator] | Generator | None = None,
@@ -76,6 +78,7 @@ class Bound:
         name: the workflow's name, None where the calling module's name is meant.
         version: version of the activity types.
         on_exception: called with the activity and the error when an attempt fails.
+        decision_timeout: seconds that one decision of the workflow may take; None for the default.
     """
 
     domain: str
@@ -83,6 +86,7 @@ class Bound:
     name: str | None = None
     version: str = "1.0"
     on_exception: Callable[..., Any] | None = None
+    decision_timeout: int | None = None
 
 
 def bind(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Bound:
@@ -94,7 +98,7 @@ def bind(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Bound:
     given = {("name" if key == "workflow_name" else key): kwargs[key] for key in kwargs}
     _refuse_unknown("activity.create", given, _CREATE_KEYWORDS)
     without_client = bool(args) and isinstance(args[0], str)
-    names = _CREATE_KEYWORDS[1:] if without_client or "client" in given else _CREATE_KEYWORDS
+    names = _CREATE_PLACES[1:] if without_client or "client" in given else _CREATE_PLACES
     if len(args) > len(names) or set(names[: len(args)]) & set(given):
         raise FlowError("activity.create takes (domain, name, ...) or (client, domain, name, ...)")
     bound = {**dict(zip(names, args, strict=False)), **given}
@@ -102,6 +106,7 @@ def bind(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Bound:
         raise FlowError(
             "activity.create needs SWF's domain, such as activity.create('dev', 'name')"
         )
+    _count("activity.create", "decision_timeout", bound.get("decision_timeout"), least=1)
     return Bound(**bound)
 
 
@@ -128,7 +133,11 @@ def activity_data(bound: Bound, flow_name: str, options: Mapping[str, Any]) -> d
     if options.get("external") and not options.get("timeout"):
         raise FlowError(f"{where} is external and has no timeout; give timeout=seconds")
     full_name = f"{flow_name}_{name}"
+    # None is a wish as well: the whole fan-out in one history.
+    size = _count(where, "shard_size", options.get("shard_size"), least=1)
     return {
+        **({"shard_size": size} if "shard_size" in options else {}),
+        "decision_timeout": bound.decision_timeout,
         "name": full_name,
         "short_name": name,
         "flow_name": flow_name,

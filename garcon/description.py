@@ -30,6 +30,13 @@ THREADS_MAX = 64
 #: How often an instance may lose its worker before it counts as killing workers.
 LOST_RETRY = 3
 
+#: Instances that an execution runs itself, and that one shard runs.
+SHARD_SIZE = 1_000
+
+#: What the names of a flow's shards and of their task list end with.
+SHARD_TYPE_SUFFIX = ".shard"
+SHARD_LIST_SUFFIX = ".shards"
+
 
 @dataclass(frozen=True)
 class ActivityDescription:
@@ -84,7 +91,7 @@ class ActivityDescription:
     rate_per_s: float | None = None
     max_procs: int | None = None
     threads: int = 1
-    shard_size: int | None = None
+    shard_size: int | None = SHARD_SIZE
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ActivityDescription:
@@ -123,6 +130,16 @@ class FlowDescription:
     def task_list(self) -> str:
         """Task list that deciders of this flow poll."""
         return self.name
+
+    @property
+    def shard_type(self) -> str:
+        """Workflow type of the child executions that run slices of a large fan-out."""
+        return self.name + SHARD_TYPE_SUFFIX
+
+    @property
+    def shard_list(self) -> str:
+        """Task list that deciders of those child executions poll."""
+        return self.name + SHARD_LIST_SUFFIX
 
     def activity(self, name: str) -> ActivityDescription | None:
         """Return the activity of this name, None where the flow has none."""

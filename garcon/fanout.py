@@ -226,12 +226,16 @@ class FanOut:
     def assign(self, found: Slice) -> None:
         """Note that a shard was started."""
         self.slices[found.workflow_id] = found
-        if found.attempt > 1:
-            left = [(minus(ranges, found.ranges), attempt) for ranges, attempt in self.returned]
-            self.returned = [(ranges, attempt) for ranges, attempt in left if ranges]
+        if found.attempt == 1:
+            for begin, end in found.ranges:
+                self._pass(begin, end)
             return
+        left = [(minus(ranges, found.ranges), attempt) for ranges, attempt in self.returned]
+        self.returned = [(ranges, attempt) for ranges, attempt in left if ranges]
         for begin, end in found.ranges:
-            self._pass(begin, end)
+            for index in range(begin, end):
+                # Given away while it was due for another attempt, which is the shard's now.
+                self.retries += self.ended.pop(index, None) is not None
 
     def give_back(self, found: Slice) -> None:
         """Note that a shard did not start after all."""

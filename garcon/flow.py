@@ -21,8 +21,10 @@ from typing import Any
 from garcon import search
 from garcon.activity import Activity, find_workflow_activities
 from garcon.description import (
+    DECISION_TIMEOUT_S,
     HEARTBEAT_S,
     LOST_RETRY,
+    SHARD_TYPE_SUFFIX,
     START_TO_CLOSE_S,
     ActivityDescription,
     FlowDescription,
@@ -198,6 +200,7 @@ def check_flow(flow: Any) -> None:
     _check_name("domain", str(domain_of(flow)), DOMAIN_MAX)
     _check_name("flow", str(name_of(flow)), FLOW_NAME_MAX)
     _check_name("version of the flow", version_of(flow), VERSION_MAX)
+    decision_timeout_of(flow)
     _check_twice(activities)
     for one in activities:
         _check_activity(one, activities)
@@ -210,11 +213,27 @@ def version_of(flow: Any) -> str:
     return version if isinstance(version, str) and version else "1.0"
 
 
+def decision_timeout_of(flow: Any) -> int:
+    """Return the seconds that a decision may take: the flow's own, else that of its activities.
+
+    Raises:
+        FlowError: it is no whole number from 1 up.
+    """
+    places = (flow, *find_workflow_activities(flow))
+    found = (getattr(one, "decision_timeout", None) for one in places)
+    seconds = next((one for one in found if one is not None), DECISION_TIMEOUT_S)
+    if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds < 1:
+        raise FlowError(f"decision_timeout={seconds!r:.60} is no number of seconds from 1 up")
+    return seconds
+
+
 def _check_name(what: str, name: str, longest: int) -> None:
     found = _FORBIDDEN.search(name)
     problem = None
     if found:
         problem = f"holds {found.group()!r}, which SWF allows in no name (nor : / | and controls)"
+    elif what == "flow" and name.endswith(SHARD_TYPE_SUFFIX):
+        problem = f"ends with {SHARD_TYPE_SUFFIX!r}, as the names of garcon's own shards do"
     elif name == "arn":
         problem = "is a name that SWF keeps for itself"
     elif name != name.strip():
@@ -295,6 +314,7 @@ def describe(flow: Any) -> FlowDescription:
         version=version_of(flow),
         activities=tuple(_describe(one) for one in find_workflow_activities(flow)),
         custom_decider=is_custom_decider(flow),
+        decision_timeout_s=decision_timeout_of(flow),
         client_endpoint=endpoint,
         client_region=region,
     )
@@ -316,6 +336,7 @@ def _describe(activity: Activity) -> ActivityDescription:
         start_to_close_s=start_to_close_s,
         max_procs=activity.max_procs,
         threads=activity.threads,
+        shard_size=activity.shard_size,
         **activity.policy.fields(),
     )
 

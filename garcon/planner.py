@@ -41,17 +41,14 @@ from garcon.plan import (
 )
 from garcon.response import Response
 from garcon.resuming import earlier_of
-from garcon.sharding import plan_slices
+from garcon.sharding import EVENTS_PER_INSTANCE, plan_slices
 from garcon.soundness import EVENTS_MAX
 from garcon.verdict import Judged, judge
-
-#: Events that an instance takes, retries and decisions included, when a fan-out is measured.
-EVENTS_PER_INSTANCE = 4
 
 #: While generators have to run, so many deaths in a row fail the run: they are the likely cause.
 DEATHS_MAX_FREEZING = 2
 
-#: A run past so many events moves what it has not scheduled into shards.
+#: A run past so many events moves what is still to be scheduled into shards.
 MOVE_EVENTS = 10_000
 
 #: When nothing may be scheduled because the allowance is used up, look again after this, seconds.
@@ -111,18 +108,23 @@ class Planning(Response):
             return Standing.OPEN
         judged = self._judged.get(key) or Judged()
         if not fan_out.is_complete:
-            moved = self._is_moved(activity, fan_out)
-            if moved:
-                yield from plan_slices(self, activity, fan_out)
-            yield from self._schedule(activity, fan_out, judged, moved)
+            if self._is_moved(activity, fan_out):
+                late = self._is_late(activity)
+                yield from plan_slices(self, activity, fan_out, judged.due if late else ())
+                indexes = iter(() if late else judged.due)
+            else:
+                indexes = chain(judged.due, fan_out.next_unscheduled())
+            yield from self._schedule(activity, fan_out, indexes)
         return self._standing(fan_out, judged)
 
     def _is_moved(self, activity: ActivityDescription, fan_out: FanOut) -> bool:
         """Whether what is unscheduled goes to shards."""
-        if fan_out.manifest.sharded or fan_out.slices:
-            return True
+        return fan_out.manifest.sharded or bool(fan_out.slices) or self._is_late(activity)
+
+    def _is_late(self, activity: ActivityDescription) -> bool:
+        """Whether the history has grown so long that even further attempts go to shards."""
         late = self.state.last_event_id > MOVE_EVENTS and self.state.order is None
-        return late and activity.shard_size is not None and fan_out.unscheduled > 0
+        return late and activity.shard_size is not None
 
     def _standing(self, fan_out: FanOut, judged: Judged) -> Standing:
         if fan_out.is_complete:
@@ -166,7 +168,7 @@ class Planning(Response):
             manifest = replace(manifest, taken=taken.ranges, results=taken.results)
         if self._is_sharded(activity, manifest):
             manifest = replace(manifest, sharded=True)
-        else:
+        elif activity.shard_size is None:
             self._check_size(manifest)
         markers = [make.record_marker(MARKER, details) for details in encode(manifest)]
         if not self._batch.add(*markers):
@@ -190,6 +192,7 @@ class Planning(Response):
         return self._frozen() + own > activity.shard_size
 
     def _check_size(self, manifest: Manifest) -> None:
+        """Accept a fan-out that has to stay in this history."""
         left, own = self._left(), manifest.count - size_of(manifest.taken)
         needed = self.state.last_event_id + EVENTS_PER_INSTANCE * (left + own)
         if needed <= EVENTS_MAX:
@@ -198,7 +201,8 @@ class Planning(Response):
         raise DecisionError(
             f"{manifest.activity!r} fans out into {own:,} instances, about "
             f"{needed:,} events with the {self.state.last_event_id:,} so far; one history holds "
-            f"{EVENTS_MAX:,} of them: narrow the input to {fits:,} instances"
+            f"{EVENTS_MAX:,} of them: without shard_size=None it would run in child executions; "
+            f"or narrow the input to {fits:,} instances"
         )
 
     def _frozen(self) -> int:
@@ -206,12 +210,12 @@ class Planning(Response):
         return sum(manifest.count - size_of(manifest.taken) for manifest in own)
 
     def _schedule(
-        self, activity: ActivityDescription, fan_out: FanOut, judged: Judged, moved: bool
+        self, activity: ActivityDescription, fan_out: FanOut, indexes: Iterator[int]
     ) -> Generator[Need, Any, None]:
         manifest = fan_out.manifest
         room, more_after_s = self._activity_room(activity)
         context: Mapping[str, Any] | None = None
-        for index in judged.due if moved else chain(judged.due, fan_out.next_unscheduled()):
+        for index in indexes:
             if room <= 0 and more_after_s is not None:
                 self._due_s.append(self.state.now_s + more_after_s)
             if self._more or room <= 0 or not self._may_schedule():

@@ -21,13 +21,10 @@ from garcon.history import FanOutKey, RunState
 from garcon.outcome import DETAILS_MAX, REASON_MAX, cut
 from garcon.pacing import refused_until_s
 from garcon.plan import PROGRESS_COUNTS, Plan, progress_text
-from garcon.sharding import result_of
+from garcon.sharding import DRAIN_EVENTS, result_of
 from garcon.shards import RESULTS_MARKER, SCHEDULED_SIGNAL
 from garcon.soundness import check_run
 from garcon.verdict import Failed, Judged, failure_text, failures_allowed, judge
-
-#: A shard past so many events schedules nothing more, and gives back what it has left.
-DRAIN_EVENTS = 15_000
 
 #: After a request to cancel, how long running activities may take to end, seconds.
 CANCEL_GRACE_S = 60.0

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from garcon.description import SHARD_TYPE_SUFFIX
 from garcon.errors import ManifestError
 from garcon.fanout import FanOut, Slice, as_text
 from garcon.shards import (
     SCHEDULED_SIGNAL,
-    TYPE_SUFFIX,
     Owed,
     ShardResult,
     decode_order,
@@ -60,7 +60,7 @@ def begin_shard(state: RunState, input_text: str | None) -> None:
 
 def is_shard_type(workflow_type: str) -> bool:
     """Whether an execution of this type is a shard."""
-    return workflow_type.endswith(TYPE_SUFFIX)
+    return workflow_type.endswith(SHARD_TYPE_SUFFIX)
 
 
 def on_initiated(state: RunState, _: int, __: float, found: Attributes) -> None:

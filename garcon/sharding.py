@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from garcon import batch as make
 from garcon.batch import Decision
-from garcon.description import ActivityDescription, FlowDescription
+from garcon.description import SHARD_SIZE, ActivityDescription, FlowDescription
 from garcon.errors import DecisionError
 from garcon.fanout import FanOut, Phase
 from garcon.history import RunState
@@ -22,9 +22,7 @@ from garcon.plan import Need, NeedShard, Plan, ShardNeeds, Standing
 from garcon.shards import (
     FILLING_MAX,
     INPUT_MAX,
-    LIST_SUFFIX,
     OPEN_MAX,
-    TYPE_SUFFIX,
     FailedEntry,
     ShardOrder,
     ShardResult,
@@ -37,8 +35,14 @@ from garcon.verdict import Failed, failures_allowed
 if TYPE_CHECKING:
     from garcon.planner import Planning
 
-#: Instances of a shard where the flow no longer says.
-SHARD_SIZE = 1_000
+#: A shard past so many events schedules nothing more, and gives back what it has left.
+DRAIN_EVENTS = 15_000
+
+#: Events that an instance takes, decisions included, when a history is measured.
+EVENTS_PER_INSTANCE = 4
+
+#: Shards that may try to finish an instance, the execution that gave it away counted as one.
+GIVEN_MAX = 8
 
 #: Characters of a tag, and tags of an execution (SWF).
 TAG_MAX = 256
@@ -46,15 +50,30 @@ TAGS_MAX = 5
 
 
 def plan_slices(
-    planning: Planning, activity: ActivityDescription, fan_out: FanOut
+    planning: Planning, activity: ActivityDescription, fan_out: FanOut, due: Sequence[int] = ()
 ) -> Generator[Need, ShardNeeds, None]:
-    """Start shards for what is unscheduled, as many as may be filling at once."""
+    """Start shards for what is unscheduled, as many as may be filling at once.
+
+    Args:
+        planning: of the response.
+        activity: whose instances.
+        fan_out: its manifest and what is known of it.
+        due: instances that are due for another attempt, for which this history has no room.
+    """
     free = _free_shards(activity, fan_out)
     number = max((one.number for one in fan_out.slices.values()), default=0) + 1
     rest = fan_out.unassigned()
+    if due:
+        rest.append((ranges_of(sorted(due)), 1))
     needs: ShardNeeds | None = None
     while free > 0 and rest:
         ranges, given = rest[0]
+        if given >= GIVEN_MAX:
+            raise DecisionError(
+                f"{size_of(ranges):,} instances of {activity.name!r} cannot be finished: each was "
+                f"given to {given} histories of {DRAIN_EVENTS:,} events and ran on in all of them; "
+                "see why its attempts end"
+            )
         if needs is None:
             needs = yield NeedShard(activity, planning.context_of(fan_out.manifest))
         order = _order(planning, activity, fan_out, ranges, (number, given + 1), needs)
@@ -82,6 +101,18 @@ def _shares(activity: ActivityDescription) -> int | None:
     return max(1, min(FILLING_MAX, activity.max_open or FILLING_MAX))
 
 
+def _size(activity: ActivityDescription, attempt: int) -> int:
+    """Return how many instances the `attempt`th shard of a slice gets.
+
+    What one shard could not finish gets room for every attempt that it may take.
+    """
+    size = activity.shard_size or SHARD_SIZE
+    if attempt == 1:
+        return size
+    tries = 1 + activity.retry + activity.lost_retry
+    return max(1, min(size, DRAIN_EVENTS // (EVENTS_PER_INSTANCE * tries)))
+
+
 def _order(
     planning: Planning,
     activity: ActivityDescription,
@@ -98,7 +129,7 @@ def _order(
         for key, value in planning.context_of(manifest).items()
         if needs.context is None or key in needs.context
     }
-    size = min(activity.shard_size or SHARD_SIZE, size_of(ranges))
+    size = min(_size(activity, numbers[1]), size_of(ranges))
     while True:
         taken = first_of(ranges, size)
         order = ShardOrder(
@@ -135,11 +166,11 @@ def _start(planning: Planning, manifest: Manifest, order: ShardOrder, taken: Ran
     decision_s = state.start.decision_timeout_s or flow.decision_timeout_s
     execution_s = state.start.execution_timeout_s or flow.execution_timeout_s
     return make.start_child(
-        workflowType={"name": flow.name + TYPE_SUFFIX, "version": flow.version},
+        workflowType={"name": flow.shard_type, "version": flow.version},
         workflowId=child_id(state.workflow_id, state.run_id, manifest, order.number, order.attempt),
         control=json.dumps({**control, **place}, separators=(",", ":")),
         input=order.encode(),
-        taskList={"name": flow.name + LIST_SUFFIX},
+        taskList={"name": flow.shard_list},
         taskPriority=state.start.task_priority,
         taskStartToCloseTimeout=str(decision_s),
         executionStartToCloseTimeout=str(execution_s),

@@ -25,9 +25,6 @@ from garcon.packing import BODY_MAX, digest_of, pack, split, unpack
 FORMAT = 1
 KEY = "garcon.shard"
 
-TYPE_SUFFIX = ".shard"
-LIST_SUFFIX = ".shards"
-
 #: Marker that holds a part of a result which is too long for the closing event.
 RESULTS_MARKER = "garcon.results"
 

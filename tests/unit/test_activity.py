@@ -159,6 +159,7 @@ def test_lists_are_not_shared_between_activities() -> None:
         ({"retry": "3"}, "retry='3' is no number"),
         ({"retry": True}, "retry=True is no number"),
         ({"max_procs": 0}, "max_procs=0 is no number from 1 up"),
+        ({"shard_size": 0}, "shard_size=0 is no number from 1 up"),
         ({"threads": 0}, "threads=0 is no number from 1 up"),
         ({"threads": 65}, "threads=65 is more than the 64 that are possible"),
         ({"requires": ["first"]}, "requires='first' is no activity"),
@@ -181,6 +182,7 @@ def test_a_keyword_that_does_not_fit_is_refused_where_it_is_written(
     [
         (("dev", "flow"), {"versoin": "1"}, "activity.create: unknown keyword 'versoin'"),
         (("dev", "flow"), {"name": "flow"}, "takes"),
+        (("dev", "flow"), {"decision_timeout": 0}, "decision_timeout=0 is no number from 1 up"),
         ((), {}, "needs SWF's domain"),
         ((None,), {}, "needs SWF's domain"),
         (("dev", "flow", "1", None, "more"), {}, "takes"),

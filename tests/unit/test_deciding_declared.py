@@ -41,7 +41,7 @@ def test_every_instance_runs_once_and_the_execution_completes():
     """Seven days of 250 countries: 1,752 schedules, each id once, under SWF's quotas."""
     swf = Swf({"start": "2026-01-01"})
 
-    play(swf, decider_of(metrics(7, 250)))
+    play(swf, decider_of(metrics(7, 250), shard_size=None))
 
     assert "WorkflowExecutionCompleted" == swf.status
     assert 1_752 == len(ids(swf)) == len(set(ids(swf)))
@@ -92,7 +92,7 @@ def test_a_cold_decider_plans_what_a_warm_one_plans():
 def test_first_fill_is_a_hundred_and_the_window_follows_what_runs():
     """A run never buries another one: open = running + 100, or 3 x completions, at most 900."""
     swf = Swf()
-    decider = decider_of(flow_of(many={"generators": [numbers(2_000)]}))
+    decider = decider_of(flow_of(many={"generators": [numbers(2_000)]}), shard_size=None)
 
     decide(swf, decider)
     assert 98 - 1 == len(swf.tasks)  # one marker, and room for two timers
@@ -109,7 +109,7 @@ def test_first_fill_is_a_hundred_and_the_window_follows_what_runs():
 def test_open_activities_stay_under_900():
     """However many workers there are, SWF's limit of 1,000 stays away."""
     swf = Swf()
-    decider = decider_of(flow_of(many={"generators": [numbers(4_000)]}))
+    decider = decider_of(flow_of(many={"generators": [numbers(4_000)]}), shard_size=None)
     most = 0
     decide(swf, decider)
     for _ in range(60):
@@ -394,7 +394,8 @@ def test_fan_out_that_cannot_fit_one_history_is_refused_at_once_with_the_numbers
     """Before a single instance has run."""
     swf = Swf()
 
-    play(swf, decider_of(flow_of(many={"generators": [numbers(100, "a"), numbers(60, "b")]})))
+    flow = flow_of(many={"generators": [numbers(100, "a"), numbers(60, "b")], "shard_size": None})
+    play(swf, decider_of(flow))
 
     reason = swf.kinds("WorkflowExecutionFailed")[0]["reason"]
     assert "6,000 instances" in reason
@@ -405,7 +406,8 @@ def test_fan_out_that_cannot_fit_one_history_is_refused_at_once_with_the_numbers
 def test_a_run_past_its_events_fails_with_the_numbers():
     """A task that is handed back for ever ends its run before SWF's 25,000 do."""
     swf = Swf()
-    decider = decider_of(flow_of(many={"generators": [numbers(2)], "retry": 100_000}))
+    flow = flow_of(many={"generators": [numbers(2)], "retry": 100_000})
+    decider = decider_of(flow, shard_size=None)
 
     play(swf, decider, lambda swf, one: swf.fail(one))
 

@@ -202,7 +202,7 @@ def test_rate_is_counted_from_the_schedules_in_the_history():
 def test_many_free_workers_are_noticed_before_the_first_task_ends():
     """Starts wake no decider: it looks again while the window is emptied as fast as filled."""
     swf = Swf()
-    decider = decider_of(flow_of(many={"generators": [numbers(2_000)]}))
+    decider = decider_of(flow_of(many={"generators": [numbers(2_000)]}), shard_size=None)
 
     for _ in range(60):
         if swf.has_decision_task:
@@ -216,7 +216,7 @@ def test_many_free_workers_are_noticed_before_the_first_task_ends():
 def test_few_busy_workers_are_not_looked_at_again():
     """The window is full of waiting tasks: only an end brings news."""
     swf = Swf()
-    decider = decider_of(flow_of(many={"generators": [numbers(2_000)]}))
+    decider = decider_of(flow_of(many={"generators": [numbers(2_000)]}), shard_size=None)
 
     for _ in range(600):
         if swf.has_decision_task:

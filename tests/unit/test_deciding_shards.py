@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from hashlib import sha256
 
 import pytest
@@ -319,6 +320,7 @@ def test_an_unknown_shard_type_fails_the_root():
 def test_a_shard_with_much_trouble_gives_back_what_it_has_left(monkeypatch):
     """Past its events it schedules nothing more; the parent cuts the rest anew."""
     monkeypatch.setattr("garcon.response.DRAIN_EVENTS", 300)
+    monkeypatch.setattr("garcon.sharding.DRAIN_EVENTS", 300)
     world = World(Swf())
 
     def work(swf, one):
@@ -377,7 +379,8 @@ def test_without_shards_a_fan_out_above_one_history_is_still_refused():
     """shard_size=None is the wish for one history."""
     world = World(Swf())
 
-    play_world(world, decider_of(flow_of(many={"generators": [numbers(6_000)]})))
+    flow = flow_of(many={"generators": [numbers(6_000)], "shard_size": None})
+    play_world(world, decider_of(flow))
 
     assert "6,000 instances" in world.root.kinds("WorkflowExecutionFailed")[0]["reason"]
 
@@ -478,3 +481,42 @@ def test_child_ids_stay_within_swf_and_apart():
 
     assert len(one) <= 256
     assert one != other
+
+
+def test_further_attempts_leave_a_history_that_has_grown_long():
+    """Nine of ten attempts fail, up to nine times: no history passes what one may take."""
+    world = World(Swf())
+
+    def work(swf, one):
+        dice = random.Random(f"{one.activity_id} {one.scheduled_event_id} {swf.workflow_id}")
+        if dice.random() < 0.9:
+            swf.fail(one, "ValueError: no luck")
+        else:
+            swf.complete(one)
+
+    flow = flow_of(many={"generators": [numbers(1_000)], "retry": 30})
+    play_world(world, decider_of(flow), work)
+
+    assert max(len(run.events) for run in world.runs.values()) < 20_000
+    assert len(world.runs) > 1
+    assert 1_000 == len(set(ids(world)))
+    assert "WorkflowExecutionFailed" == world.root.status
+    told = json.loads(world.root.execution_context)["activities"]["many"]
+    assert 1_000 == told["done"] + told["failed"]
+    assert told["done"] > 900
+
+
+def test_what_no_history_can_finish_ends_the_execution(monkeypatch):
+    """A task that is handed back for ever goes through a few shards, not through all of them."""
+    for module in ("response", "sharding"):
+        monkeypatch.setattr(f"garcon.{module}.DRAIN_EVENTS", 300)
+    world = World(Swf())
+    unrun = encode_failure(Failure(Kind.HANDED_BACK, "not now"))
+    flow = flow_of(many={"generators": [numbers(20)]})
+
+    play_world(world, decider_of(flow, shard_size=10), lambda swf, one: swf.fail(one, *unrun))
+
+    reason = world.root.kinds("WorkflowExecutionFailed")[0]["reason"]
+    assert "cannot be finished" in reason
+    assert len(world.runs) <= 1 + 2 * 8
+    assert max(len(run.events) for run in world.runs.values()) < 600

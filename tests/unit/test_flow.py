@@ -225,6 +225,7 @@ def without_name() -> SimpleNamespace:
         (a_flow(a=step(flow_name="a/b")), "flow 'a/b' holds '/'"),
         (a_flow(a=step(), domain="a\nb"), "domain 'a\\nb' holds '\\n'"),
         (a_flow(a=step(), name="arn"), "flow 'arn' is a name that SWF keeps for itself; rename it"),
+        (a_flow(a=step(), name="a.shard"), "flow 'a.shard' ends with '.shard'"),
         (a_flow(a=step(), name="a "), "flow 'a ' begins or ends with a blank; rename it"),
         (a_flow(a=step("x" * 211)), "has 216 characters; 215 are allowed"),
         (a_flow(a=step(), name="x" * 240), "has 240 characters; 239 are allowed"),
@@ -305,6 +306,25 @@ def test_a_flow_is_described_by_names_and_numbers() -> None:
             ),
         ),
     )  # fmt: skip
+
+
+def test_an_activity_says_how_much_one_history_runs_of_it() -> None:
+    """A thousand instances where it does not; None is a wish as well."""
+    flows = [a_flow(one=step()), a_flow(one=step(shard_size=50)), a_flow(one=step(shard_size=None))]
+
+    sizes = [flow.describe(each).activities[0].shard_size for each in flows]
+
+    assert sizes == [1_000, 50, None]
+
+
+def test_a_flow_says_how_long_a_decision_may_take() -> None:
+    """Itself, or where its activities are bound; 30 seconds otherwise."""
+    bound = activity.create("dev", "flow", decision_timeout=120)(name="step", run=RUN)
+    flows = [a_flow(one=step()), a_flow(one=bound), a_flow(one=bound, decision_timeout=60)]
+
+    assert [flow.describe(each).decision_timeout_s for each in flows] == [30, 120, 60]
+    with pytest.raises(FlowError, match="decision_timeout='soon' is no number of seconds"):
+        flow.check_flow(a_flow(one=step(), decision_timeout="soon"))
 
 
 def test_the_client_of_a_1x_flow_tells_its_engine() -> None:

@@ -210,7 +210,7 @@ def test_a_decision_costs_what_is_new_and_not_what_has_been(monkeypatch):
         lambda manifest, index: asked.append(index) or local_context(manifest, index),
     )
     swf = Swf()
-    decider = decider_of(flow_of(many={"generators": [numbers(3_000)]}))
+    decider = decider_of(flow_of(many={"generators": [numbers(3_000)]}), shard_size=None)
 
     play(swf, decider, workers=60)
 
