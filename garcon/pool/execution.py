@@ -142,7 +142,9 @@ class Executions:
         if info["executionStatus"] == "CLOSED":
             self._shards.pop(run.run_id, None)
             return Look(info.get("closeStatus"), counts)
-        shards = self._shards.setdefault(run.run_id, OpenShards(self._call, run.run_id))
+        shards = self._shards.setdefault(
+            run.run_id, OpenShards(self._call, run.workflow_id, run.run_id)
+        )
         return Look(
             None, shards.add_to(counts, answer["openCounts"]["openChildWorkflowExecutions"])
         )

@@ -30,9 +30,10 @@ Call = Callable[..., Any]
 class OpenShards:
     """The open shards of one run, as they were last seen."""
 
-    def __init__(self, call: Call, run_id: str) -> None:
-        """Look at the shards of the run `run_id` through `call`."""
+    def __init__(self, call: Call, workflow_id: str, run_id: str) -> None:
+        """Look at the shards of this run through `call`."""
         self._call = call
+        self._tag = cut(f"root={workflow_id}", TAG_MAX)
         self._run_id = run_id
         # Least recently seen first.
         self._told: dict[tuple[str, str], Mapping[str, Counts]] = {}
@@ -65,10 +66,11 @@ class OpenShards:
         found = self._call(
             "list_open_workflow_executions",
             startTimeFilter={"oldestDate": datetime.fromtimestamp(0, timezone.utc)},
-            tagFilter={"tag": cut(f"root={self._run_id}", TAG_MAX)},
+            tagFilter={"tag": self._tag},
             maximumPageSize=SHARDS_MAX,
         )["executionInfos"]
-        return [(one["execution"]["workflowId"], one["execution"]["runId"]) for one in found]
+        own = [one for one in found if one.get("parent", {}).get("runId") == self._run_id]
+        return [(one["execution"]["workflowId"], one["execution"]["runId"]) for one in own]
 
     def _refresh(self, shards: list[tuple[str, str]]) -> None:
         self._told = {shard: told for shard, told in self._told.items() if shard in set(shards)}

@@ -43,12 +43,15 @@ class Client:
 
     def list_open_workflow_executions(self, **words: Any) -> Any:
         self.listed.append(words)
-        return {
-            "executionInfos": [
-                {"execution": {"workflowId": f"w.{run_id}", "runId": run_id}}
-                for run_id in self.shards
-            ]
-        }
+        root = {"execution": {"workflowId": "w", "runId": "r"}}
+        shards = [
+            {
+                "execution": {"workflowId": f"w.{run_id}", "runId": run_id},
+                "parent": {"workflowId": "w", "runId": "r"},
+            }
+            for run_id in self.shards
+        ]
+        return {"executionInfos": [root, *shards]}
 
 
 def test_open_shards_add_to_what_their_root_knows():
@@ -62,7 +65,7 @@ def test_open_shards_add_to_what_their_root_knows():
     look = Executions(lambda: client, FLOW).look(RUN)
 
     assert look.counts == {"a": Counts(total=3000, done=1042, failed=3, running=15, retries=3)}
-    assert client.listed[0]["tagFilter"] == {"tag": "root=r"}
+    assert client.listed[0]["tagFilter"] == {"tag": "root=w"}
 
 
 def test_a_run_without_shards_costs_one_call():
