@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from botocore.loaders import Loader
-
 from garcon.engine.core.buckets import AWS_RATES
 from garcon.engine.core.tables import DECISIONS
 from garcon.engine.service.operations import OPERATIONS
+from garcon.engine.servicemodel import service_model
 
 
 def _rate(name: str) -> str:
@@ -27,7 +26,7 @@ def _members(shape: dict[str, Any], *, required: bool) -> str:
 
 def operations_table() -> str:
     """Every operation with its members and AWS's default rate (bucket / refill a second)."""
-    model = Loader().load_service_model("swf", "service-2")
+    model = service_model()
     lines = [
         "| operation | required | optional | rate with `--throttle aws` |",
         "|---|---|---|---|",
@@ -41,7 +40,7 @@ def operations_table() -> str:
 
 def decisions_table() -> str:
     """Every decision with its members and the causes by which it can fail."""
-    shapes = Loader().load_service_model("swf", "service-2")["shapes"]
+    shapes = service_model()["shapes"]
     lines = ["| decision | required | fails by cause | rate |", "|---|---|---|---|"]
     for name in sorted(DECISIONS):
         required = _members(shapes[f"{name}DecisionAttributes"], required=True)

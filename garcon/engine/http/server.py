@@ -15,7 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response
+from aiohttp.web_server import Server
 
 from garcon.engine.core import faults
 from garcon.engine.core.buckets import Rate
@@ -99,14 +102,14 @@ class EngineServer:
         self._request_head = secrets.token_hex(10)
         self._requests = 0
         self._own = {wire.RELEASE_POLLS: self._release_polls, wire.SKIP: self._skip}
-        self._web: web.Server | None = None
+        self._web: Server | None = None
         self._listener: asyncio.Server | None = None
 
     async def start(self) -> str:
         """Restore what is open, listen, and return the URL."""
         self.world.load()
         self._end_lost_lambdas()
-        self._web = web.Server(
+        self._web = Server(
             self._handle,
             access_log=None,
             keepalive_timeout=_KEEPALIVE_S,
@@ -153,7 +156,7 @@ class EngineServer:
 
     # -- requests -----------------------------------------------------------------------------
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _handle(self, request: BaseRequest) -> Response:
         traffic = self.traffic
         own = request.headers.get("X-Amz-Target") == wire.SKIP
         if not own:
@@ -173,7 +176,7 @@ class EngineServer:
                 traffic.running -= 1
             self.last_request_s = time.monotonic()
 
-    async def _answer(self, request: web.BaseRequest) -> Any:
+    async def _answer(self, request: BaseRequest) -> Any:
         headers = request.headers
         target = headers.get("X-Amz-Target")
         self._guard.check_head(headers)
@@ -210,14 +213,14 @@ class EngineServer:
         at_once = body.get("now") is True
         await skip(self.kernel, self.clock, self.traffic, seconds, at_once=at_once)
 
-    def _respond(self, status: int, body: bytes) -> web.Response:
+    def _respond(self, status: int, body: bytes) -> Response:
         self._requests += 1
-        response = web.Response(status=status, body=body, headers=self._headers)
+        response = Response(status=status, body=body, headers=self._headers)
         response.headers["x-amzn-RequestId"] = f"{self._request_head}{self._requests:012x}"
         return response
 
 
-async def _read(request: web.BaseRequest) -> bytes:
+async def _read(request: BaseRequest) -> bytes:
     """The body; a client that dribbles it is cut off.
 
     Raises:
@@ -229,14 +232,14 @@ async def _read(request: web.BaseRequest) -> bytes:
         cut = asyncio.get_running_loop().call_later(_BODY_S, transport.abort)
     try:
         return await request.read()
-    except web.HTTPRequestEntityTooLarge:
+    except HTTPRequestEntityTooLarge:
         raise faults.serialization("Request body is larger than 1 MB") from None
     finally:
         if cut is not None:
             cut.cancel()
 
 
-def _alive(request: web.BaseRequest) -> Callable[[], bool]:
+def _alive(request: BaseRequest) -> Callable[[], bool]:
     transport = request.transport
 
     def alive() -> bool:

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from botocore.loaders import Loader
-
 from garcon.engine.core import faults
 from garcon.engine.core.rules import MEMBER_RULES, SHAPE_RULES, Rule
 from garcon.engine.core.tables import DECISIONS
+from garcon.engine.servicemodel import service_model
 
 # A broken constraint: path below the checked value, the value, the sentence about it.
 Broken = tuple[str, Any, str]
@@ -28,7 +27,7 @@ def load_checks() -> dict[str, Callable[[Any], dict[str, Any]]]:
     The function strips null members and raises a Fault (SerializationException for a wrong JSON
     type, ValidationException with every broken constraint).
     """
-    model = Loader().load_service_model("swf", "service-2")
+    model = service_model()
     compiler = _Compiler(model["shapes"])
     return {
         name: _whole(compiler.check(operation["input"]["shape"]))

@@ -52,7 +52,7 @@ class Kernel:
         self._acts: list[tuple[Act, asyncio.Future[Any]]] = []
         self._turn: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_ms: int | None = None
+        self._alarm_ms = 0
         self._checkpoint: asyncio.Future[None] | None = None
         self._stopping = False
 
@@ -308,7 +308,8 @@ class Kernel:
             self._retention.next_ms if due_ms is None else min(due_ms, self._retention.next_ms)
         )
         if self._alarm is not None:
-            if self._alarm_ms == next_ms:
+            # An alarm that rings too early costs one idle turn; setting it anew costs each turn.
+            if self._alarm_ms <= next_ms:
                 return
             self._alarm.cancel()
             self._alarm = None

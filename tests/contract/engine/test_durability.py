@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from garcon.engine.ensure import ensure_engine
+from garcon.engine.lease import Lease
 from garcon.engine.service.clock import VirtualClock
 from garcon.engine.store.database import Database
 from garcon.engine.store.schema import APPLICATION_ID, MIGRATIONS, VERSION, SchemaError
@@ -241,3 +243,24 @@ def test_a_second_engine_on_a_file_says_who_has_it(tmp_path: Path) -> None:
         second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert second.returncode == 1
         assert url in second.stderr
+
+
+def test_an_engine_on_demand_is_shared_and_leaves_when_nobody_comes(tmp_path: Path) -> None:
+    """Started once, found again, gone after its idle time; the next one keeps the port."""
+    db = tmp_path / "engine.db"
+    url = ensure_engine(db, idle_exit_s=1)
+    assert ensure_engine(db, idle_exit_s=1) == url
+    prepared(url).start()
+    # The lease is free only when the engine has gone.
+    Lease.acquire(db, wait_s=60).release()
+    with engine_process(db) as (_, again):
+        assert again == url
+        assert Swf(None, client(again)).decision()["taskToken"]  # type: ignore[arg-type]
+
+
+def test_an_engine_that_is_terminated_frees_its_stdout(tmp_path: Path) -> None:
+    """A starter that reads a pipe to its end is not kept waiting by anything left behind."""
+    with engine_process(tmp_path / "engine.db") as (process, _):
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=30)
+        assert (output, process.returncode) == ("", 0)

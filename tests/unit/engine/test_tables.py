@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 from botocore.loaders import Loader
 
 from garcon.engine.core import rules
 from garcon.engine.core.tables import ATTRIBUTES, CLOSING, DECISION_ATTRIBUTES, DECISIONS, EVENTS
 from garcon.engine.service.operations import OPERATIONS
+from garcon.engine.servicemodel import service_model
 
 MODEL = Loader().load_service_model("swf", "service-2")
 SHAPES = MODEL["shapes"]
@@ -40,3 +44,18 @@ def test_every_rule_is_about_a_shape_that_exists() -> None:
     assert set(rules.SHAPE_RULES) <= set(SHAPES)
     for structure, member in rules.MEMBER_RULES:
         assert member in SHAPES[structure]["members"]
+
+
+def test_the_model_that_is_read_is_the_one_botocore_uses() -> None:
+    """The same file, found without importing botocore."""
+    model = service_model()
+    assert model["shapes"].keys() == SHAPES.keys()
+    assert model["operations"].keys() == MODEL["operations"].keys()
+    assert model["metadata"]["apiVersion"] == MODEL["metadata"]["apiVersion"]
+
+
+def test_the_engine_starts_without_importing_boto() -> None:
+    """Neither boto3 nor botocore: they cost more than the rest of the start."""
+    code = "import sys, garcon.engine.__main__; print({'boto3', 'botocore'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
