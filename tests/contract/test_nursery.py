@@ -446,6 +446,40 @@ asyncio.run(run())
 """
 
 
+def test_nothing_is_left_when_supervisor_and_zygote_are_killed_at_one_blow() -> None:
+    """What tasks have started too, which the kernel does not end with their worker."""
+    command = [sys.executable, "-c", SUPERVISOR, "plain"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as supervisor:
+        assert supervisor.stdout is not None
+        zygote, *others = json.loads(supervisor.stdout.readline())
+        # Stopped, so that it cannot do anything between the two.
+        supervisor.send_signal(signal.SIGSTOP)
+        os.kill(zygote, signal.SIGKILL)
+        supervisor.kill()
+        supervisor.wait()
+        assert [] == gone([zygote, *others], 2.0)
+
+
+def test_a_zygote_that_ends_in_order_has_its_guard_leave_all_others_alone() -> None:
+    """A program that a task has detached on purpose may go on; the guard is gone."""
+
+    async def run() -> int:
+        async with house() as one:
+            child = await one.worker()
+            await order(child, "detach")
+            pid = int(json.loads((await answer(child)).body)["pid"])
+            assert one.nursery._guard is not None
+            guard = one.nursery._guard._process
+        assert 0 == guard.returncode
+        return pid
+
+    pid = asyncio.run(run())
+    try:
+        assert [pid] == gone([pid], 0.0)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
 @pytest.mark.parametrize("flow", ["plain", "slow"])
 def test_nothing_is_left_two_seconds_after_the_supervisor_was_killed(flow: str) -> None:
     """kill -9 of the supervisor, while it works and while the flow is still being imported."""

@@ -94,7 +94,7 @@ def test_a_selection_is_read_back_from_an_input():
 )
 def test_what_is_no_selection_is_refused(told):
     """It would otherwise run more than was asked for."""
-    with pytest.raises(ValueError, match="keys|activities"):
+    with pytest.raises(ValueError, match=r"keys|activities"):
         read_selection(told)
 
 

@@ -67,6 +67,11 @@ def settle_down(activity, context):
     time.sleep(600)
 
 
+def detach(activity, context):
+    """Start a program in a group of its own, which is to outlive the worker."""
+    return {"pid": subprocess.Popen(["sleep", "600"], preexec_fn=os.setpgrp).pid}
+
+
 def hang(activity, context):
     """Tell the pid and do nothing more."""
     activity.heartbeat("hanging")
@@ -131,8 +136,8 @@ def chosen(context):
 
 
 for function in (
-    add, shout, fail, leave, interrupt, vanish, crash, split, settle_down, hang, beat, burst,
-    stumble, own_words, handlers, surroundings, quick, chosen,
+    add, shout, fail, leave, interrupt, vanish, crash, split, settle_down, detach, hang, beat,
+    burst, stumble, own_words, handlers, surroundings, quick, chosen,
 ):  # fmt: skip
     globals()[f"{function.__name__}_activity"] = create(
         name=function.__name__, run=runner.Sync(function)
