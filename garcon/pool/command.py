@@ -24,7 +24,7 @@ from garcon.pool.config import (
 from garcon.pool.display import Display, JsonDisplay, TerminalDisplay
 from garcon.pool.json_log import JsonLines
 from garcon.pool.mission import Mission
-from garcon.pool.streams import BackgroundStream
+from garcon.pool.streams import BackgroundStream, is_same
 from garcon.pool.supervisor import Supervisor
 from garcon.pool.watch import SingleRun, Wanted
 
@@ -68,8 +68,9 @@ def supervise(
     Raises:
         GarconError: why it could not do what was asked, with its own exit code.
     """
-    behind = [BackgroundStream(stream) for stream in (out, err)]
-    results, all_else = (cast(TextIO, stream) for stream in behind)
+    # One writer where both lead to one place, so that lines come in the order of their writing.
+    behind = [BackgroundStream(stream) for stream in ([out] if is_same(out, err) else [out, err])]
+    results, all_else = (cast(TextIO, stream) for stream in (behind[0], behind[-1]))
     if config.log.json:
         all_else = cast(TextIO, JsonLines(all_else, config.log))
     display, mission = make(results, all_else)
@@ -155,7 +156,8 @@ def make_display(config: PoolConfig, out: TextIO, err: TextIO) -> Display:
     """Return the display that fits the streams and the command's words."""
     if config.json:
         return JsonDisplay(out, err)
-    return TerminalDisplay(out, err) if err.isatty() else Display(out, err)
+    is_screen = err.isatty() and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}
+    return TerminalDisplay(out, err) if is_screen else Display(out, err)
 
 
 class _ToDisplay(logging.Handler):

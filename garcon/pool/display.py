@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.constrain import Constrain
 from rich.live import Live
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -23,7 +25,17 @@ from garcon.progress import Counts, Rates, format_duration, progress_line
 #: Between two plain progress lines of an activity, seconds.
 PLAIN_EVERY_S = 10.0
 
+#: Widths in characters: of a bar at most and at least, and of the window from which it is shown.
 BAR_WIDTH = 24
+BAR_LEAST = 6
+BAR_FROM = 70
+
+#: Of an activity's name, at most.
+NAME_WIDTH = 24
+
+#: Columns that stay free at the right edge, and lines above and below the activities.
+EDGE = 3
+AROUND_LINES = 4
 
 
 @dataclass(frozen=True)
@@ -154,14 +166,18 @@ class TerminalDisplay(Display):
 
     def note(self, text: str) -> None:
         """Tell something above the bars."""
-        self._console.print(Text(text))
+        self._print(text)
 
     def output(self, stream: str, line: str) -> None:
         """Pass on a task's line above the bars; a stdout that is no terminal gets it as it is."""
         if stream == "stdout" and not self._out.isatty():
             self._write(self._out, line)
         else:
-            self._console.print(Text(line))
+            self._print(line)
+
+    def _print(self, text: str) -> None:
+        # Wrapped by the terminal, not by us: a path or an id that is copied stays whole.
+        self._console.print(Text(text), soft_wrap=True)
 
     def progress(self, counts: Mapping[str, Counts], now_s: float) -> None:
         """Redraw the bars."""
@@ -171,12 +187,19 @@ class TerminalDisplay(Display):
         if self._live is None:
             self._live = Live(console=self._console, auto_refresh=False)
             self._live.start()
-        self._live.update(self._table(counts), refresh=True)
+        # Not up to the edge: the ^C that a terminal echoes would wrap, and move the bars' lines.
+        self._live.update(
+            Constrain(self._table(counts), max(1, self._console.width - EDGE)), refresh=True
+        )
 
     def closed(self, report: Report) -> None:
-        """Take the bars away and sum up."""
+        """End the bars and sum up; a screen that shows both streams is told once."""
         self.close()
-        super().closed(report)
+        if self._out.isatty():
+            for line in summary_lines(report):
+                self._print(line)
+        else:
+            super().closed(report)
 
     def close(self) -> None:
         """Stop drawing; the last state of the bars stays."""
@@ -186,13 +209,29 @@ class TerminalDisplay(Display):
 
     def _table(self, counts: Mapping[str, Counts]) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")
-        table.add_column("activity")
-        table.add_column("")
+        table.add_column("activity", no_wrap=True, overflow="ellipsis", max_width=NAME_WIDTH)
+        has_bar = self._console.width >= BAR_FROM
+        if has_bar:
+            table.add_column("")
         for name in ("done", "failed", "running", "left", "rate", "time left"):
-            table.add_column(name, justify="right")
-        for name, one in counts.items():
-            table.add_row(name, _bar(one), *self._cells(name, one))
+            table.add_column(name, justify="right", no_wrap=True)
+        shown = self._choose(counts)
+        for name, one in shown.items():
+            bar = [_Bar(one)] if has_bar else []
+            table.add_row(name, *bar, *self._cells(name, one))
+        if len(shown) < len(counts):
+            table.add_row(Text(f"and {len(counts) - len(shown)} more", style="dim"))
         return table
+
+    def _choose(self, counts: Mapping[str, Counts]) -> Mapping[str, Counts]:
+        """Return what the window has lines for; those at work come first where not all fit."""
+        room = max(1, self._console.height - AROUND_LINES)
+        if len(counts) <= room:
+            return counts
+        at_work = [name for name, one in counts.items() if one.left or not one.total]
+        over = [name for name in reversed(list(counts)) if name not in at_work]
+        kept = set([*at_work, *over][:room])
+        return {name: one for name, one in counts.items() if name in kept}
 
     def _cells(self, name: str, one: Counts) -> list[str]:
         rate = self.rates.per_s(name)
@@ -229,12 +268,24 @@ def _plain(counts: Mapping[str, Counts]) -> dict[str, dict[str, int]]:
     return {name: {**asdict(one), "left": one.left} for name, one in counts.items()}
 
 
-def _bar(one: Counts) -> Text:
-    if not one.total:
-        return Text("·" * BAR_WIDTH, style="dim")
-    done = BAR_WIDTH * one.done // one.total
-    failed = -(-BAR_WIDTH * one.failed // one.total)
-    rest = max(0, BAR_WIDTH - done - failed)
-    return Text.assemble(
-        ("█" * done, "green"), ("█" * failed, "red"), ("─" * rest, "dim")
-    )  # fmt: skip
+class _Bar:
+    """How much of an activity is done and failed, as wide as there is room."""
+
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        del console
+        return Measurement(min(BAR_LEAST, options.max_width), min(BAR_WIDTH, options.max_width))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        del console
+        width, one = min(BAR_WIDTH, options.max_width), self._counts
+        full, half, line = ("#", "x", "-") if options.ascii_only else ("█", "█", "─")
+        if not one.total:
+            yield Text(line * width, style="dim")
+            return
+        done = width * one.done // one.total
+        failed = min(width - done, -(-width * one.failed // one.total))
+        rest = width - done - failed
+        yield Text.assemble((full * done, "green"), (half * failed, "red"), (line * rest, "dim"))

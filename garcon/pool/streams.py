@@ -96,6 +96,13 @@ class BackgroundStream:
                 _write_all(self._descriptor, text.encode(self.encoding, "backslashreplace"))
 
 
+def is_same(one: TextIO, other: TextIO) -> bool:
+    """Tell whether two streams lead to the same file, pipe or terminal."""
+    with suppress(OSError, ValueError):
+        return os.path.sameopenfile(one.fileno(), other.fileno())
+    return one is other
+
+
 def _descriptor_of(stream: TextIO) -> int | None:
     """Return the descriptor behind a stream, what it holds flushed; None where there is none.
 

@@ -9,7 +9,7 @@ import sys
 import textwrap
 import threading
 
-from garcon.pool.streams import BackgroundStream
+from garcon.pool.streams import BackgroundStream, is_same
 
 
 class _Stuck(io.StringIO):
@@ -99,7 +99,7 @@ def test_a_reader_that_never_reads_does_not_keep_the_command_from_ending():
     """Not at the flush of the standard streams either, which the interpreter insists on."""
     script = """
         import sys
-        from garcon.pool.streams import BackgroundStream
+        from garcon.pool.streams import BackgroundStream, is_same
         stream = BackgroundStream(sys.stdout)
         stream.write("x" * 1_000_000)
         stream.close(0.1)
@@ -126,3 +126,12 @@ def test_a_terminal_that_another_program_made_non_blocking_is_waited_for():
         stream.close(30)
 
     assert told.decode() == text
+
+
+def test_streams_that_lead_to_one_place_are_recognised(tmp_path):
+    """Two writers to one terminal would mix the bars with the lines."""
+    with (tmp_path / "one").open("w") as one, (tmp_path / "two").open("w") as two:
+        with os.fdopen(os.dup(one.fileno()), "w") as same:
+            assert is_same(one, same)
+        assert not is_same(one, two)
+    assert not is_same(io.StringIO(), io.StringIO())
