@@ -24,6 +24,7 @@ from garcon.description import FlowDescription
 from garcon.errors import BootError, GarconError
 from garcon.log import LogSettings
 from garcon.pool.frames import Frame, FrameError, FrameStream, encode, read_frame
+from garcon.pool.guard import Guard
 from garcon.pool.order import Order
 from garcon.pool.output import OutputRelay
 from garcon.pool.resources import Machine
@@ -195,6 +196,7 @@ class Nursery:
         self._farewells: set[asyncio.Task[None]] = set()
         self._relays: list[OutputRelay] = []
         self._slate: Slate | None = None
+        self._guard: Guard | None = None
         self._machine = machine or Machine()
         self._oom_seen = self._machine.oom_kills()
         self._process: asyncio.subprocess.Process | None = None
@@ -310,10 +312,12 @@ class Nursery:
         stderr, stderr_fd = await OutputRelay.open(lambda line: self._on_output("stderr", line))
         self._relays = [stdout, stderr]
         self._slate = slate = Slate.make()
+        guarding, guarded = os.pipe()
         order = Order(
             self._flow,
             theirs.fileno(),
             slate.descriptor,
+            guarded,
             os.getpid(),
             tuple(_import_path()),
             asdict(self._log),
@@ -322,17 +326,22 @@ class Nursery:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "garcon.pool.zygote", order.to_text(),
                 stdin=asyncio.subprocess.DEVNULL, stdout=stdout_fd, stderr=stderr_fd,
-                pass_fds=(theirs.fileno(), slate.descriptor), start_new_session=True,
+                pass_fds=order.descriptors, start_new_session=True,
                 cwd=self._chdir, env=_environment(),
             )  # fmt: skip
+            os.close(guarded)
+            guarded = -1
+            self._guard = await Guard.post(self._process.pid, guarding)
         except BaseException:
             ours.close()
+            self._kill_zygote()
             await self._clear()
             raise
         finally:
             theirs.close()
-            os.close(stdout_fd)
-            os.close(stderr_fd)
+            for descriptor in (stdout_fd, stderr_fd, guarding, guarded):
+                if descriptor >= 0:
+                    os.close(descriptor)
         ours.setblocking(False)
         self._socket = ours
         reader, self._writer = await asyncio.open_unix_connection(sock=ours)
@@ -479,6 +488,9 @@ class Nursery:
         if self._writer is not None:
             self._writer.transport.abort()
         self._socket = None
+        if self._guard is not None:
+            await self._guard.close(LINGER_S)
+            self._guard = None
         if self._slate is not None:
             self._slate.close()
             self._slate = None

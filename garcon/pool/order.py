@@ -21,6 +21,7 @@ class Order:
         flow: name of the flow, such as `flows.metrics`.
         control_fd: descriptor of the control socket.
         slate_fd: descriptor of the file in which tasks write how far they are.
+        guard_fd: descriptor of the pipe whose end the guard waits for.
         parent: the supervisor's pid.
         path: the supervisor's sys.path.
         log: settings of the children's log, plain data.
@@ -30,6 +31,7 @@ class Order:
     flow: str
     control_fd: int
     slate_fd: int
+    guard_fd: int
     parent: int
     path: tuple[str, ...] = ()
     log: Mapping[str, Any] = field(default_factory=dict)
@@ -38,6 +40,11 @@ class Order:
     def to_text(self) -> str:
         """Return the order as one argument of a command line."""
         return json.dumps(self.__dict__)
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What the zygote gets of its supervisor."""
+        return self.control_fd, self.slate_fd, self.guard_fd
 
     @property
     def log_settings(self) -> LogSettings:

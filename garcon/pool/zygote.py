@@ -31,6 +31,7 @@ from garcon.errors import GarconError
 from garcon.log import configure
 from garcon.pool import child, prctl
 from garcon.pool.frames import Frame, FrameError, Parser, encode
+from garcon.pool.guard import say_farewell
 from garcon.pool.order import Order
 from garcon.pool.slate import Slate
 from garcon.pool.slots import ChildKind
@@ -117,6 +118,7 @@ class Zygote:
             signal.set_wakeup_fd(-1)
             for pid in self._children:
                 _kill_group(pid, signal.SIGKILL)
+            say_farewell(self._order.guard_fd)
 
     def _serve_once(self) -> bool:
         ready, _, _ = select.select([self._control.fileno(), self._wakeup.fileno()], [], [])
@@ -166,6 +168,7 @@ class Zygote:
             self._wakeup.close()
             self._waker.close()
             self._control.close()
+            os.close(self._order.guard_fd)
             code = child.run(post, sock)
         except BaseException:
             # Whatever it is, it must not climb back into the zygote's own loop.
@@ -255,7 +258,7 @@ def _unforkable(sockets_before: frozenset[int]) -> str:
 
 def _start_bare(order: Order) -> NoReturn:
     """Become a zygote that has not imported the flow; requests wait in the socket meanwhile."""
-    for descriptor in (order.control_fd, order.slate_fd):
+    for descriptor in order.descriptors:
         os.set_inheritable(descriptor, True)
     text = replace(order, bare=True).to_text()
     os.execv(sys.executable, [sys.executable, "-m", "garcon.pool.zygote", text])
@@ -285,7 +288,7 @@ def _load(order: Order, control: Control) -> child.Loaded:
 def serve(order: Order) -> int:
     """Be the zygote of this order until its supervisor is gone; return the exit code."""
     control = Control(socket.socket(fileno=order.control_fd))
-    for descriptor in (order.control_fd, order.slate_fd):
+    for descriptor in order.descriptors:
         os.set_inheritable(descriptor, False)
     # A supervisor that dies during a slow import must not leave us importing.
     guarded = prctl.die_with_parent(order.parent)
