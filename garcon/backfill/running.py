@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from garcon.backfill.run import Backfill
 from garcon.backfill.show import JsonShow, QuietShow, Show
 from garcon.backfill.terminal import TerminalShow
 from garcon.backfill.words import Words, read_words
+from garcon.client import resolve_engine
 from garcon.errors import Interrupted
 from garcon.log import LogSettings
 from garcon.pool.command import supervise
@@ -32,6 +34,9 @@ def run_backfill(told: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
         GarconError: why it could not be done, with its own exit code.
     """
     words = read_words(told)
+    if words.engine:
+        # A slip of the pen is told before a pool is started for it.
+        resolve_engine(words.engine, environ=os.environ, cwd=words.folder)
     if told["no_workers"]:
         return _watch_only(words, told, make_show(told, out, err))
 

@@ -115,6 +115,8 @@ def read_words(told: Mapping[str, Any], now: datetime | None = None) -> Words:
     data, settings = _read_input(told)
     days = None if told.get("days") is None else read_days(told["days"], today, zone)
     is_dayless = days is None and not told.get("catch_up")
+    if not is_dayless:
+        make_ranges(told["flow"], [], data)  # refuses an input that names the days as well
     if told.get("each") and is_dayless:
         raise UsageError("--each divides days; name them with --days")
     if told.get("max_days") is not None and not told.get("catch_up"):
