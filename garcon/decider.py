@@ -40,7 +40,7 @@ from garcon.flowdecider import Answer, FlowDecider, answer_needs, tell_failure
 from garcon.history import RunState
 from garcon.kept import DecisionTask
 from garcon.log import GarconLogger
-from garcon.outcome import REASON_MAX, cut
+from garcon.outcome import DETAILS_MAX, REASON_MAX, cut
 from garcon.planner import Planning
 from garcon.states import state_from
 from garcon.usercode import input_text
@@ -303,7 +303,8 @@ class DeciderWorker(GarconLogger):
                 self.create_decisions_from_flow(decisions, states, context)
             check_decisions(decisions)
         except DecisionError as error:
-            decisions[:] = [batch.fail_execution(cut(str(error), REASON_MAX), error.details)]
+            reason, details = cut(str(error), REASON_MAX), cut(error.details, DETAILS_MAX)
+            decisions[:] = [batch.fail_execution(reason, details)]
             self._tell_failure(error)
         return decisions
 

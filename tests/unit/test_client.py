@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from garcon import client as client_module
 from garcon.client import Engine, credentials_for, default_path, resolve_engine, swf_client
 from garcon.engine.ensure import EngineStartError
 from garcon.errors import EngineError, UsageError
+from tests.unit.source_tree import ROOT
 
 AWS_HOST = "https://swf.us-west-2.amazonaws.com"
 
@@ -281,3 +284,30 @@ def test_local_engine_that_cannot_start_is_an_engine_error(
 
     with pytest.raises(EngineError, match="no space"):
         swf_client(Engine("local", path=Path("/x/engine.db")))
+
+
+IMPORTS = """
+import importlib, socket, sys
+import boto3, botocore.session
+
+def refuse(*args, **kwargs):
+    raise AssertionError("a client or a connection was made at import")
+
+boto3.session.Session.client = botocore.session.Session.create_client = refuse
+socket.socket.connect = socket.create_connection = refuse
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+"""
+
+DOCUMENTED = ("activity", "context", "decider", "event", "log", "param", "runner", "task", "utils")
+
+
+def test_no_client_is_made_at_import() -> None:
+    """Neither by the documented modules nor by a flow that brings none."""
+    names = [*(f"garcon.{name}" for name in DOCUMENTED), "tests.contract.samples.four_steps"]
+
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS, *names], cwd=ROOT, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr

@@ -9,7 +9,7 @@ import logging
 import pytest
 
 from garcon import activity, decider, runner, task
-from garcon.errors import GarconError
+from garcon.errors import DecisionError, GarconError
 from tests.unit.deciding import flow_of, numbers
 from tests.unit.swf_histories import Swf
 
@@ -475,6 +475,24 @@ def test_get_history_reads_every_page_and_leaves_out_decisions():
     assert len(swf.events) - 5 == len(old)
     assert not any(one["eventType"].startswith("Decision") for one in old)
     assert 60 == len(worker.get_activity_states(old)["flow_many"])
+
+
+def test_a_decision_that_swf_would_refuse_fails_the_execution_within_its_lengths():
+    """One name too long, and SWF refuses the whole response, time after time."""
+
+    class Mine(decider.DeciderWorker):
+        def create_decisions_from_flow(self, decisions, activity_states, context):
+            assert not activity_states
+            decisions.record_marker("m" * 300)
+            if context.get("raise"):
+                raise DecisionError("r" * 300, "d" * 40_000)
+
+    for given in ({}, {"raise": True}):
+        swf = Swf(given)
+        serve(worker_of(flow_of(only={}), swf, Mine), swf)
+        (failed,) = swf.kinds("WorkflowExecutionFailed")
+        assert 256 >= len(failed["reason"]) > 50
+        assert 32_768 >= len(failed["details"])
 
 
 def test_a_bad_input_fails_the_execution():
