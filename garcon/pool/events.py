@@ -62,6 +62,10 @@ EVENTS: Mapping[str, Event] = {
     "child.silent": Event(
         "WARNING", "A child has closed its connection, or sent what is no message; it is killed."
     ),
+    "child.stacks": Event(
+        "WARNING", "A child is asked where it is in its code; its stacks follow."
+    ),
+    "child.stack": Event("WARNING", "A line of them; on stderr where there is no log file."),
     "child.deaf": Event("DEBUG", "A child could not be told to leave; its deadline ends it."),
     "worker.deaf": Event("WARNING", "A worker does not take what it is sent."),
     "worker.worn": Event(

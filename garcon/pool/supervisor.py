@@ -49,6 +49,7 @@ from garcon.pool.observatory import Observatory
 from garcon.pool.resources import Machine
 from garcon.pool.service import Service
 from garcon.pool.slots import ChildKind, Pool, Rules, State
+from garcon.pool.stacks import Stacks
 
 logger = logging.getLogger("garcon.pool")
 
@@ -101,6 +102,9 @@ class Supervisor:
         self._jobs = Jobs()
         self._endings = Jobs()  # of zygotes: begun, they are not cut off
         self._nurseries: dict[int, Nursery] = {}
+        self._stacks = Stacks(
+            self._ask_stacks, display.output, is_logged=config.log.file is not None
+        )
         autosize = None
         if config.procs is None:
             autosize = AutoSize(machine, config.max_procs, self._on_size)
@@ -280,7 +284,7 @@ class Supervisor:
             self._config.flow,
             generation,
             on_fact=self._on_nursery_fact,
-            on_output=self._display.output,
+            on_output=self._stacks.output,
             log=self._config.log,
             chdir=str(self._config.folder),
         )
@@ -412,7 +416,9 @@ class Supervisor:
 
     def _on_overdue(self, slot: int) -> None:
         """Have a child that overran its time write where it hangs, and end it."""
-        self._dump_stacks_of(slot)
+        child = self._child(slot)
+        if child is not None:
+            self._stacks.dump(child)
         self._facts.put_nowait(KillAsked(slot, OVERDUE_GRACE_S))
 
     def _on_accident(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -446,14 +452,14 @@ class Supervisor:
             signal.signal(number, signal.SIG_IGN)
 
     def _dump_stacks(self) -> None:
-        for slot in self._pool.slots:
-            self._dump_stacks_of(slot)
+        found = (self._child(slot) for slot in sorted(self._pool.slots))
+        self._jobs.spawn(self._stacks.dump_all([child for child in found if child is not None]))
 
-    def _dump_stacks_of(self, slot: int) -> None:
-        child = self._child(slot)
-        if child is not None:
+    def _ask_stacks(self, child: Child) -> None:
+        nursery = self._nurseries.get(child.generation)
+        if nursery is not None:
             # To the child alone: what its task has started would die of this signal.
-            self._nurseries[child.generation].signal(child, signal.SIGUSR1, alone=True)
+            nursery.signal(child, signal.SIGUSR1, alone=True)
 
     def _tell_ready(self) -> None:
         """Say once that every worker is up and the service has begun."""

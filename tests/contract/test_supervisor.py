@@ -12,6 +12,7 @@ import pytest
 
 from garcon.engine.testing import engine_in_process
 from garcon.errors import EngineError, FlowError, GarconError, Interrupted
+from garcon.log import LogSettings
 from garcon.pool import supervisor as supervisor_module
 from garcon.pool.dispatcher import Dispatcher
 from garcon.pool.slots import ChildKind
@@ -483,3 +484,24 @@ def test_a_worker_that_closed_its_connection_and_lives_on_is_killed(engine, tmp_
 
     asyncio.run(scenario())
     assert Histories(engine.url).failures() == ["lost"]
+
+
+# -- looking inside -------------------------------------------------------------------------------
+
+
+def test_usr1_writes_every_child_s_stacks_into_the_log_and_disturbs_nobody(engine, tmp_path, gate):
+    """One after the other, each under its child's name; the tasks and their programs go on."""
+    log = LogSettings(process="supervisor", file=str(tmp_path / "pool.log"))
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url, log=log), gated(tmp_path)) as house:
+            await busy(house, 2)
+            before = house.children()
+            tell(signal.SIGUSR1)
+            await house.until_told("event=child.stacks", times=3)
+            await house.until_told("in wait_for_gate", times=2)
+            assert house.children() == before
+            gate.touch()
+            assert await house.ended() == 0
+
+    asyncio.run(scenario())
