@@ -68,10 +68,14 @@ class Lean:
 
     def __init__(self, url: str, authorization: str = "") -> None:
         host, _, port = url.removeprefix("http://").partition(":")
-        self._socket = socket.create_connection((host, int(port)))
+        self._place = (host, int(port))
+        self._head = f"Host: {host}:{port}\r\n{authorization}"
+        self._connect()
+
+    def _connect(self) -> None:
+        self._socket = socket.create_connection(self._place)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._file = self._socket.makefile("rb")
-        self._head = f"Host: {host}:{port}\r\n{authorization}"
 
     def call(self, operation: str, **given: Any) -> Any:
         """Make one call; returns the parsed body."""
@@ -84,10 +88,14 @@ class Lean:
         )
         status = self._file.readline()
         length = 0
+        kept = status.startswith(b"HTTP/1.1")
         while (line := self._file.readline()) != b"\r\n":
             if line.lower().startswith(b"content-length:"):
                 length = int(line[15:])
+            kept = kept and line.lower().strip() != b"connection: close"
         text = self._file.read(length)
+        if not kept:
+            self._connect()
         if b" 200 " not in status:
             raise RuntimeError(f"{operation}: {status!r} {text!r}")
         return json.loads(text) if text else None
