@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
+import subprocess
 
+import botocore.session
 import pytest
+from botocore import xform_name
 
 from garcon.cli import main
 from garcon.pool.execution import default_workflow_id
 from tests.acceptance.harness import ROOT
+from tests.acceptance.pages import blocks_of
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -70,3 +75,80 @@ def test_make_run_is_the_main_job():
     data = {"start": "2026-01-01", "end": "2026-01-07"}
     assert f"input := {json.dumps(data)}\n" in makefile
     assert f"started execution {default_workflow_id('metrics', data)} (run" in README
+
+
+#: How each block of the README begins, and the test here that reads it.
+BLOCKS = {
+    "make run": "test_the_two_commands_begin_the_readme",
+    "engine: local,": "test_make_run_is_the_main_job",
+    "make test": "test_the_two_commands_begin_the_readme",
+    "from garcon import": "test_the_small_flow_runs_as_the_readme_says",
+    "garcon pool breakfast": "test_the_small_flow_runs_as_the_readme_says",
+    "garcon pool FLOW": "test_the_readme_lists_the_options_that_there_are",
+    "15 2 * * *": "test_lines_that_need_aws_are_commands",
+    "AWS_REGION=": "test_lines_that_need_aws_are_commands",
+    "{": "test_the_policy_allows_what_garcon_asks_for",
+}
+
+
+def test_every_block_of_the_readme_is_read_by_a_test():
+    """A new one needs a test before it is shown."""
+    first = [one.text.splitlines()[0] for one in blocks_of(ROOT / "README.md")]
+
+    assert [] == [line for line in first if not line.startswith(tuple(BLOCKS))]
+    assert set(BLOCKS.values()) <= globals().keys()
+
+
+@pytest.mark.parametrize("heading", ["Cron", "AWS"])
+def test_lines_that_need_aws_are_commands(heading):
+    """Their options are the pool's, their input is JSON once the shell has seen it."""
+    line = block(heading).strip()
+    if heading == "Cron":
+        fields = line.split(None, 5)
+        assert re.fullmatch(r"[\d*/,-]+", "".join(fields[:5]))
+        line = fields[5].replace("\\%", "%")  # cron's own escape
+    words = shlex.split(line.split("garcon pool", 1)[1].split("||")[0])
+    options = {name for one in main.commands["pool"].params for name in one.opts}
+    given = subprocess.run(
+        ["bash", "-c", f"printf %s {_input_word(line)}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "flows.metrics" in words
+    assert {"start", "end"} == set(json.loads(given.stdout))
+    assert {word for word in words if word.startswith("--")} <= options
+
+
+def _input_word(line):
+    """Return the word behind --input as the shell is given it, quotes and all."""
+    rest = line.split("--input ", 1)[1]
+    quote = rest[0]
+    end = re.search(rf"(?<!\\){quote}(?= |$)", rest[1:])
+    assert end is not None
+    return rest[: end.end() + 1]
+
+
+def test_the_policy_allows_what_garcon_asks_for():
+    """Every operation and decision that the package names, and nothing that SWF does not have."""
+    operations = botocore.session.get_session().get_service_model("swf").operation_names
+    decisions = set(re.findall(r'_decision\("(\w+)"', (ROOT / "garcon" / "batch.py").read_text()))
+    allowed = {name.removeprefix("swf:") for name in json.loads(block("AWS", "json"))
+               ["Statement"][0]["Action"]}  # fmt: skip
+
+    assert set() == (_operations_named(operations) | decisions) - allowed
+    assert allowed <= {*operations, *decisions}
+
+
+def _operations_named(operations):
+    """Return the operations that the package calls, by boto3's name for them or SWF's."""
+    words = set()
+    for path in (ROOT / "garcon").rglob("*.py"):
+        if "engine" not in path.relative_to(ROOT).parts:
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Attribute):
+                    words.add(node.attr)
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    words.add(node.value)
+    return {name for name in operations if words & {name, xform_name(name)}}
