@@ -339,10 +339,13 @@ def _orphan(path: Path, engine_key: str) -> OrphanedTasks | None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(file), path.stat()):
-            holdings = read_holdings(_read_all(file))
+            data = _read_all(file)
+            # Not read further where it is another engine's: a host may have many of them.
+            own = data.startswith(f"{_HEAD}\t{engine_key}\n".encode())
+            holdings = read_holdings(data) if own else None
             if holdings is not None and holdings.is_empty:
                 path.unlink(missing_ok=True)
-            elif holdings is not None and holdings.engine_key == engine_key:
+            elif holdings is not None:
                 return OrphanedTasks(path, holdings, file)
     except OSError:
         pass  # locked: its supervisor lives; or gone meanwhile: it has ended well
