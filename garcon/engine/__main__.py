@@ -22,6 +22,7 @@ import click
 from garcon.engine.http.guard import Credentials, is_loopback
 from garcon.engine.http.server import EngineServer, Settings
 from garcon.engine.lease import Lease, LeaseTaken
+from garcon.engine.service.clock import Clock, SystemClock, VirtualClock
 from garcon.engine.service.lambdas import parse_functions
 from garcon.engine.service.throttle import load_rates
 from garcon.engine.store.schema import SchemaError
@@ -55,6 +56,13 @@ _OPERATIONAL = (LeaseTaken, SchemaError, sqlite3.Error, OSError, ValueError)
 )
 @click.option("--poll-hold", default=60.0, show_default=True, help="Seconds an empty poll waits.")
 @click.option("--idle-exit", type=float, help="Leave after so many seconds without a client.")
+@click.option(
+    "--clock",
+    type=click.Choice(["system", "virtual"]),
+    default="system",
+    show_default=True,
+    help="virtual: for tests, time stands still until GarconEngine.Skip moves it.",
+)
 @click.option(
     "--lambda",
     "functions",
@@ -97,7 +105,8 @@ def _run(options: dict[str, Any]) -> None:
             rates=load_rates(options["throttle"]),
             functions=parse_functions(options["functions"]),
         )
-        asyncio.run(_serve(settings, lease, options["idle_exit"]))
+        clock = VirtualClock() if options["clock"] == "virtual" else SystemClock()
+        asyncio.run(_serve(settings, clock, lease, options["idle_exit"]))
     finally:
         if lease is not None:
             lease.release()
@@ -119,12 +128,14 @@ def _credentials(host: str, access_key: str | None) -> Credentials | None:
     return Credentials(access_key, secret)
 
 
-async def _serve(settings: Settings, lease: Lease | None, idle_exit_s: float | None) -> None:
+async def _serve(
+    settings: Settings, clock: Clock, lease: Lease | None, idle_exit_s: float | None
+) -> None:
     loop = asyncio.get_running_loop()
     leave = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, leave.set)
-    server = EngineServer(settings, nonce=lease.nonce if lease else None)
+    server = EngineServer(settings, clock=clock, nonce=lease.nonce if lease else None)
     url = await server.start()
     # What is loaded by now stays: the collector need not look at it again.
     gc.collect()

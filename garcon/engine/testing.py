@@ -1,4 +1,4 @@
-"""The engine for tests: in this process on a free loopback port, with its own or a virtual clock.
+"""The engine for tests: in this process or beside it, on real or on virtual time.
 
 What it never does: import the engine before it is used (pytest loads this module as a plugin). Its
 one law: when a test's block ends, the engine's thread, socket and file are closed.
@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import subprocess
+import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
@@ -116,6 +119,66 @@ def engine_in_process(
         yield engine
     finally:
         engine.stop()
+
+
+class EngineBeside:
+    """A running engine in a process of its own.
+
+    Attributes:
+        url: Where it listens.
+        process: The process, for tests that kill it.
+    """
+
+    def __init__(self, url: str, process: subprocess.Popen[str]) -> None:
+        self.url = url
+        self.process = process
+
+    def skip(self, seconds: float, *, now: bool = False) -> None:
+        """Let virtual time pass, as ``Engine.skip`` does.
+
+        Raises:
+            RuntimeError: The engine has no virtual clock.
+        """
+        from http.client import HTTPConnection
+
+        connection = HTTPConnection(self.url.removeprefix("http://"), timeout=_SKIP_S)
+        body = json.dumps({"seconds": seconds, "now": now})
+        connection.request("POST", "/", body, {"X-Amz-Target": "GarconEngine.Skip"})
+        response = connection.getresponse()
+        text = response.read().decode()
+        connection.close()
+        if response.status != 200:
+            raise RuntimeError(text)
+
+
+@contextlib.contextmanager
+def engine_beside(
+    *,
+    db: str = ":memory:",
+    clock: Literal["system", "virtual"] = "system",
+    options: Sequence[str] = (),
+) -> Iterator[EngineBeside]:
+    """An engine in a process of its own for the length of a block.
+
+    Args:
+        db: Its file; by default nothing is kept.
+        clock: ``system``, or ``virtual``, which stands still until it is moved.
+        options: Further options of ``python -m garcon.engine``.
+
+    Raises:
+        RuntimeError: The engine did not start.
+    """
+    command = [sys.executable, "-m", "garcon.engine", "--db", db, "--clock", clock, *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        if not url:
+            raise RuntimeError(f"the engine ended with {process.wait()}")
+        yield EngineBeside(url, process)
+    finally:
+        process.terminate()
+        process.communicate()
 
 
 def _clock(wanted: Clock | str) -> Clock:

@@ -30,6 +30,7 @@ from garcon.engine.store.place import refuse_network
 _CHECKPOINT_BYTES: Final = 16 << 20
 _RESTART_BYTES: Final = 64 << 20
 _SPARE_PAGES: Final = 1_000
+_BUSY_MS: Final = 5_000
 
 
 class Writes(NamedTuple):
@@ -265,9 +266,13 @@ class Database:
 
     def restart_log(self) -> None:
         """Begin the log anew when it has grown large; short right behind a checkpoint."""
+        connection = self._connection
         with contextlib.suppress(OSError, sqlite3.OperationalError):
             if os.path.getsize(self.path + "-wal") > _RESTART_BYTES:
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                # Somebody who reads the file from outside must not hold up the engine.
+                connection.execute("PRAGMA busy_timeout = 0")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
 
     def compact(self) -> None:
         """Rewrite the file without its free space; for files nobody else has open."""
@@ -284,7 +289,7 @@ def _connect(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, cached_statements=256
     )
-    connection.execute("PRAGMA busy_timeout = 5000")
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA wal_autocheckpoint = 0")

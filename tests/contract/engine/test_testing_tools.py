@@ -9,8 +9,10 @@ import sys
 import threading
 from pathlib import Path
 
-from garcon.engine.testing import Engine, engine_in_process
-from tests.contract.engine.swf import Swf, decide, schedule
+import pytest
+
+from garcon.engine.testing import Engine, engine_beside, engine_in_process
+from tests.contract.engine.swf import Swf, client, decide, schedule
 
 
 def test_skipping_lets_clients_react_to_each_deadline_on_the_way(engine: Engine) -> None:
@@ -67,6 +69,24 @@ def test_time_can_also_be_skipped_over_the_wire(engine: Engine) -> None:
     assert skip(engine.url, "x") == skip(engine.url, -1) == skip(engine.url, True) == 400
     with engine_in_process() as real:
         assert skip(real.url, 60) == 400
+
+
+def test_an_engine_beside_the_test_keeps_virtual_time_too(tmp_path: Path) -> None:
+    """It is killed and begun again like any engine; one on real time cannot skip."""
+    db = str(tmp_path / "engine.db")
+    with engine_beside(db=db, clock="virtual") as beside:
+        swf = Swf(None, client(beside.url))  # type: ignore[arg-type]
+        swf.api.register_domain(name="dom", workflowExecutionRetentionPeriodInDays="1")
+        swf.api.register_workflow_type(domain="dom", name="flow", version="1")
+        run_id = swf.start(executionStartToCloseTimeout="60")
+        beside.skip(59)
+        assert swf.names("w", run_id)[-1] == "DecisionTaskScheduled"
+        beside.skip(1)
+        assert swf.names("w", run_id)[-1] == "WorkflowExecutionTimedOut"
+    with engine_beside() as real, pytest.raises(RuntimeError, match="machine's clock"):
+        real.skip(1)
+    with pytest.raises(RuntimeError, match="ended with"), engine_beside(options=["--nonsense"]):
+        pass
 
 
 def test_the_plugin_gives_a_fixture_and_loads_nothing_before_it_is_used(tmp_path: Path) -> None:
