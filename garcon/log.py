@@ -318,11 +318,16 @@ def configure(settings: LogSettings) -> Logging:
     handler.addFilter(_AddAbout())
     handler.garcon_own = True  # type: ignore[attr-defined]  # how the next call knows it
     root.addHandler(handler)
-    root.setLevel(settings.level.upper())
+    set_level(settings.level)
+    return Logging(handler, listener)
+
+
+def set_level(level: str) -> None:
+    """Have this process log from `level` on; no library tells secrets at any level."""
+    logging.getLogger().setLevel(level.upper())
     for name in _TOO_TALKATIVE:
         # Their DEBUG holds whole requests: inputs, results, and session tokens in the headers.
         logging.getLogger(name).setLevel(logging.INFO)
-    return Logging(handler, listener)
 
 
 def make_formatter(settings: LogSettings) -> logging.Formatter:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from garcon.errors import UsageError
-from garcon.log import LogSettings, configure, make_formatter
+from garcon.log import LogSettings, configure, make_formatter, set_level
 from garcon.pool.config import (
     PoolConfig,
     check_workflow_id,
@@ -179,7 +179,7 @@ def _show_log(settings: LogSettings, display: Display, untold: Container[str]) -
     handler.setLevel(logging.WARNING if settings.file else settings.level)
     root = logging.getLogger()
     root.addHandler(handler)
-    root.setLevel(settings.level)
+    set_level(settings.level)
     return handler
 
 

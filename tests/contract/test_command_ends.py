@@ -62,3 +62,18 @@ print("done")
     (line,) = ended.stderr.splitlines()
     assert "pool.log" in line
     assert "File too large" in line
+
+
+def test_the_most_talkative_log_holds_no_request(tmp_path):
+    """A session token must not end up in a log because somebody looked for something else."""
+    ended = run(
+        f"exec {NO_FLOW.replace('nowhere.flow', 'tests.acceptance.flows_ok.gated')}"
+        " --log-level debug",
+        env={**os.environ, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "s3cret",
+             "AWS_SESSION_TOKEN": "t0ken", "AWS_MAX_ATTEMPTS": "1"},
+    )  # fmt: skip
+
+    assert ended.returncode == 4
+    assert "DEBUG" in ended.stderr
+    for secret in ("AKIDEXAMPLE", "s3cret", "t0ken", "Signature"):
+        assert secret not in ended.stderr
