@@ -77,6 +77,11 @@ class ActivityExecution(GarconLogger):
         """Version of the activity."""
         return self.activity.version if self.activity else None
 
+    @property
+    def task_list(self) -> str | None:
+        """SWF's task list that the attempt came from."""
+        return self.activity.task_list if self.activity else None
+
     def heartbeat(self, details: str | None = None) -> None:
         """Tell SWF that the attempt goes on.
 

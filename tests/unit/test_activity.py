@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -352,6 +353,24 @@ def test_run_completes_a_task_with_its_result() -> None:
     assert one.run("me") is True
     assert client.polled[0]["identity"] == "me"
     assert client.answered == [("completed", {"taskToken": "token", "result": '{"sum":2}'})]
+
+
+def test_run_beats_while_the_task_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only before it: 1.1.1 left one long task without a sign of life."""
+    monkeypatch.setattr(serving, "BEATS", 1_000)
+    client = FakeSwf(a_task())
+
+    def long_task(context: Any, activity: Any) -> dict[str, Any]:
+        client.beaten.clear()  # the one that comes before each task
+        return {"beaten": client.beaten.wait(10)}
+
+    one = activity.create(client, "dev", "flow")(name="step", run=runner.Sync(long_task))
+
+    assert one.run() is True
+
+    assert [("completed", {"beaten": True})] == [
+        (how, json.loads(told["result"])) for how, told in client.answered
+    ]
 
 
 def test_run_goes_on_when_no_task_came() -> None:

@@ -186,14 +186,14 @@ def test_a_task_finds_the_names_of_its_activity() -> None:
     seen: list[Any] = []
 
     def looks(context: Any, activity: Any) -> None:
-        seen.append((activity.name, activity.domain, activity.version))
+        seen.append((activity.name, activity.domain, activity.version, activity.task_list))
 
     activity.run_instance(
         activity.create("dev", "flow", version="2")(name="step", run=runner.Sync(looks)), attempt()
     )
 
-    assert seen == [("flow_step", "dev", "2")]
-    assert attempt().name is None
+    assert seen == [("flow_step", "dev", "2", "flow_step")]
+    assert (attempt().name, attempt().task_list) == (None, None)
 
 
 class Unreadable(ValueError):
