@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from garcon.engine.core.buckets import Rate
+from garcon.engine.http.server import Settings
+from garcon.engine.testing import engine_in_process
 from tests.contract.engine.swf import ACTIVITY, RUN, Swf, decide, schedule
 
 ACT = {"name": "act", "version": "1"}
@@ -208,3 +211,92 @@ def test_a_failing_decision_does_not_stop_the_ones_behind_it(swf: Swf) -> None:
         "ActivityTaskScheduled",
         "WorkflowExecutionCompleted",
     ]
+
+
+@pytest.mark.parametrize(
+    ("bound", "decisions", "event", "cause"),
+    [
+        (
+            "MAX_OPEN_CHILDREN",
+            [
+                decide(
+                    "StartChildWorkflowExecution",
+                    workflowType={"name": "flow", "version": "1"},
+                    workflowId=f"c{number}",
+                    **RUN,
+                )
+                for number in range(2)
+            ],
+            "StartChildWorkflowExecutionFailed",
+            "OPEN_CHILDREN_LIMIT_EXCEEDED",
+        ),
+        (
+            "MAX_OPEN_EXECUTIONS",
+            [
+                decide(
+                    "StartChildWorkflowExecution",
+                    workflowType={"name": "flow", "version": "1"},
+                    workflowId="c",
+                    **RUN,
+                )
+            ],
+            "StartChildWorkflowExecutionFailed",
+            "OPEN_WORKFLOWS_LIMIT_EXCEEDED",
+        ),
+    ],
+)
+def test_open_children_and_executions_are_bounded(
+    swf: Swf,
+    monkeypatch: pytest.MonkeyPatch,
+    bound: str,
+    decisions: list[dict[str, Any]],
+    event: str,
+    cause: str,
+) -> None:
+    """With the bound lowered to one; the first is started, the next one fails by cause."""
+    monkeypatch.setattr(f"garcon.engine.core.outward.{bound}", 1)
+    run_id = swf.start()
+    swf.step(*decisions)
+    failed = swf.last("w", run_id, event)
+    assert (failed["cause"], failed["initiatedEventId"]) == (cause, 0)
+
+
+def test_open_executions_and_types_of_a_domain_are_bounded(
+    swf: Swf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LimitExceededFault for the calls that would pass the bound."""
+    monkeypatch.setattr("garcon.engine.service.runs.MAX_OPEN_EXECUTIONS", 1)
+    monkeypatch.setattr("garcon.engine.service.registration.MAX_TYPES", 1)
+    swf.start()
+    flow = {"name": "flow", "version": "1"}
+    code, _ = swf.refusal(
+        "start_workflow_execution", domain="dom", workflowId="w2", workflowType=flow, **RUN
+    )
+    assert code == "LimitExceededFault"
+    for kind in ("workflow", "activity"):
+        code, _ = swf.refusal(f"register_{kind}_type", domain="dom", name="more", version="1")
+        assert code == "LimitExceededFault"
+
+
+@pytest.mark.parametrize(
+    ("rates", "bound", "cause"),
+    [
+        ({}, 0, "OPEN_LAMBDA_FUNCTIONS_LIMIT_EXCEEDED"),
+        (
+            {"ScheduleLambdaFunction": Rate(0.5, 0.1)},
+            9,
+            "LAMBDA_FUNCTION_CREATION_RATE_EXCEEDED",
+        ),
+    ],
+)
+def test_function_calls_are_bounded_in_number_and_rate(
+    monkeypatch: pytest.MonkeyPatch, rates: dict[str, Rate], bound: int, cause: str
+) -> None:
+    """Neither figure is published; the engine has one of its own and a file may name a rate."""
+    monkeypatch.setattr("garcon.engine.core.outward.MAX_OPEN_LAMBDAS", bound)
+    settings = Settings(db=":memory:", functions={"f": "json:dumps"}, rates=rates)
+    with engine_in_process(settings=settings, clock="virtual") as engine:
+        swf = Swf.prepared(engine)
+        run_id = swf.start(lambdaRole="r")
+        swf.step(decide("ScheduleLambdaFunction", id="l", name="f"))
+        assert swf.last("w", run_id, "ScheduleLambdaFunctionFailed")["cause"] == cause

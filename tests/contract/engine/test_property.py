@@ -469,7 +469,7 @@ class RandomClients(RuleBasedStateMachine):
 
 
 RandomClients.TestCase.settings = settings(
-    max_examples=60,
+    max_examples=40,
     stateful_step_count=50,
     deadline=None,
     database=None,
