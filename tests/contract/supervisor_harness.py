@@ -98,7 +98,6 @@ class House:
         work = self.supervisor._service.work
         return len(work.dispatcher.busy) if work else 0
 
-
     def has_decider(self) -> bool:
         """Whether a decider is up."""
         work = self.supervisor._service.work
@@ -207,3 +206,13 @@ class Histories:
             taskStartToCloseTimeout=str(decision_timeout),
             childPolicy="TERMINATE",
         )
+
+
+def gated(tmp_path, tasks: int = 2) -> dict:
+    """Return the input of a run of so many tasks that wait for the gate."""
+    return {"folder": str(tmp_path), "tasks": tasks}
+
+
+async def busy(house: House, count: int) -> None:
+    """Wait until so many workers have a task."""
+    await house.until(lambda: house.busy() == count, f"{count} busy workers")

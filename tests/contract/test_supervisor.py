@@ -1,4 +1,4 @@
-"""A pool as a whole: how it starts, stops, reloads, and what it survives."""
+"""A pool as a whole: how it starts, runs and stops."""
 
 from __future__ import annotations
 
@@ -7,58 +7,27 @@ import os
 import signal
 import sys
 
-import psutil
 import pytest
 
 from garcon.engine.testing import engine_in_process
 from garcon.errors import EngineError, FlowError, GarconError, Interrupted
 from garcon.log import LogSettings
-from garcon.pool import supervisor as supervisor_module
 from garcon.pool.dispatcher import Dispatcher
 from garcon.pool.slots import ChildKind
 from tests.contract.scripted_engine import ScriptedEngine
 from tests.contract.supervisor_harness import (
     PATIENCE_S,
     Histories,
-    House,
     a_house,
+    busy,
     config,
+    gated,
     is_alive,
     tell,
     write_flow,
 )
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs PDEATHSIG and /proc")
-
-
-@pytest.fixture(autouse=True)
-def _own_journals(tmp_path_factory, monkeypatch):
-    """Keep the journals of these pools from those of others."""
-    folder = tmp_path_factory.mktemp("runtime", numbered=True)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
-
-
-@pytest.fixture
-def engine():
-    """Run an engine."""
-    with engine_in_process() as running:
-        yield running
-
-
-@pytest.fixture
-def gate(tmp_path):
-    """Return the file that lets the tasks of the gated flow end."""
-    return tmp_path / "gate"
-
-
-def gated(tmp_path, tasks: int = 2) -> dict:
-    """Return the input of a run of so many tasks that wait for the gate."""
-    return {"folder": str(tmp_path), "tasks": tasks}
-
-
-async def busy(house: House, count: int) -> None:
-    """Wait until so many workers have a task."""
-    await house.until(lambda: house.busy() == count, f"{count} busy workers")
 
 
 # -- the plain life -------------------------------------------------------------------------------
@@ -277,215 +246,6 @@ def test_an_accident_of_garcon_s_own_ends_the_pool_with_its_text(
     asyncio.run(scenario())
 
 
-# -- reloads --------------------------------------------------------------------------------------
-
-FIRST = """
-    from garcon import activity, runner, task
-
-    domain, name = "garcon-tests", "changing"
-    create = activity.create(domain, name)
-
-    @task.decorate()
-    def first():
-        return {"first": True}
-
-    one = create(name="one", run=runner.Sync(first.fill()))
-"""
-
-SECOND = """
-    @task.decorate()
-    def second():
-        return {"second": True}
-
-    two = create(name="two", requires=[one], run=runner.Sync(second.fill()))
-"""
-
-
-def test_after_a_reload_the_flow_s_new_activity_is_served(engine, tmp_path):
-    """It is registered, polled for, and run by children of the new code."""
-    flow = write_flow(tmp_path, FIRST)
-
-    async def scenario() -> None:
-        async with a_house(config(engine.url, flow, tmp_path)) as house:
-            await house.until_told("event=pool.ready")
-            old = house.children()
-            write_flow(tmp_path, FIRST + SECOND)
-
-            tell(signal.SIGHUP)
-            await house.until(
-                lambda: len(house.children()) == 2 and not set(old) & set(house.children()),
-                "two new workers",
-            )
-            histories = Histories(engine.url)
-            histories.start("changing", {})
-            await house.until(
-                lambda: "WorkflowExecutionCompleted" in histories.kinds(), "the end of the run"
-            )
-            assert histories.kinds().count("ActivityTaskCompleted") == 2
-            tell(signal.SIGTERM)
-            assert await house.ended() == 0
-
-    asyncio.run(scenario())
-
-
-def test_a_reload_of_code_that_cannot_run_changes_nothing(engine, tmp_path):
-    """The pool goes on with what it had, and says so; the next reload may be better."""
-    flow = write_flow(tmp_path, FIRST)
-
-    async def scenario() -> None:
-        async with a_house(config(engine.url, flow, tmp_path)) as house:
-            await house.until_told("event=pool.ready")
-            old = house.children()
-            for number, code in enumerate(
-                ("raise ValueError('no')", FIRST.replace("garcon-", "x")), 1
-            ):
-                write_flow(tmp_path, code)
-                tell(signal.SIGHUP)
-                await house.until_told("event=reload.failed", times=number)
-
-            assert house.children() == old
-            assert "has moved from domain" in house.lines_with("event=reload.failed")[1]
-            tell(signal.SIGTERM)
-            assert await house.ended() == 0
-
-    asyncio.run(scenario())
-
-
-def test_a_reload_during_the_start_only_delays_it(engine):
-    """The zygote that was being started gives way to the next."""
-
-    async def scenario() -> None:
-        async with a_house(config(engine.url)) as house:
-            await house.until(lambda: house.zygotes, "the first zygote")
-            first = house.zygotes
-            tell(signal.SIGHUP)
-            await house.until_told("event=pool.ready workers=2")
-            assert not set(first) & set(house.zygotes)
-            assert not any(map(is_alive, first))
-            tell(signal.SIGTERM)
-            assert await house.ended() == 0
-
-    asyncio.run(scenario())
-
-
-# -- deaths ---------------------------------------------------------------------------------------
-
-
-def test_a_killed_zygote_takes_its_children_along_and_their_tasks_run_again(engine, tmp_path, gate):
-    """The tasks are answered at once, and a new zygote forks new children for them."""
-
-    async def scenario() -> None:
-        async with a_house(config(engine.url), gated(tmp_path)) as house:
-            await busy(house, 2)
-            pids = [*house.zygotes, *house.children(), *house.children(ChildKind.DECIDER)]
-
-            os.kill(house.zygotes[0], signal.SIGKILL)
-
-            await house.until_told("event=task.lost", times=2)
-            await busy(house, 2)
-            assert not any(map(is_alive, pids))
-            gate.touch()
-            assert await house.ended() == 0
-
-    asyncio.run(scenario())
-    assert Histories(engine.url).failures() == ["lost", "lost"]
-
-
-def test_killed_children_are_replaced_and_leave_no_socket_behind(engine, tmp_path, gate):
-    """Worker after worker dies over its task; the supervisor's descriptors stay as many."""
-
-    def sockets() -> int:
-        return len(psutil.Process().net_connections(kind="unix"))
-
-    async def scenario() -> None:
-        # A worker that dies quickly, again and again, comes back later each time.
-        async with a_house(config(engine.url, procs=1), gated(tmp_path, tasks=1)) as house:
-            await busy(house, 1)
-            before = sockets()
-            for death in range(1, 4):
-                os.kill(house.children()[0], signal.SIGKILL)
-                await house.until_told("event=task.lost", times=death)
-                await busy(house, 1)
-            assert sockets() == before
-            gate.touch()
-            assert await house.ended() == 0
-
-    asyncio.run(scenario())
-    assert Histories(engine.url).failures() == 3 * ["lost"]
-
-
-def test_a_killed_decider_delays_a_run_by_no_more_than_its_successor_s_start(
-    engine, tmp_path, gate
-):
-    """Before, between and after its tasks: the run goes on."""
-
-    async def scenario() -> None:
-        async with a_house(config(engine.url), gated(tmp_path)) as house:
-            await busy(house, 2)
-            (first,) = house.children(ChildKind.DECIDER)
-            os.kill(first, signal.SIGKILL)
-            gate.touch()
-            assert await house.ended() == 0
-
-    asyncio.run(scenario())
-
-
-def test_a_stopped_decider_is_killed_when_it_overruns_its_time(engine, tmp_path):
-    """SIGSTOP is what a debugger or an exhausted host does; the run is decided by the next one."""
-    flow = write_flow(tmp_path, FIRST)
-
-    async def scenario() -> None:
-        async with a_house(config(engine.url, flow, tmp_path)) as house:
-            await house.until_told("event=pool.ready")
-            await house.until(house.has_decider, "a decider that is up")
-            (decider,) = house.children(ChildKind.DECIDER)
-            os.kill(decider, signal.SIGSTOP)
-            histories = Histories(engine.url)
-            histories.start("changing", {}, decision_timeout=2)
-            await house.until(
-                lambda: "WorkflowExecutionCompleted" in histories.kinds(), "the end of the run"
-            )
-            assert house.lines_with("the decider took more than")
-            assert not is_alive(decider)
-            tell(signal.SIGTERM)
-            assert await house.ended() == 0
-
-    asyncio.run(scenario())
-
-
-def test_a_worker_that_closed_its_connection_and_lives_on_is_killed(engine, tmp_path, monkeypatch):
-    """A task that makes itself a daemon closes all descriptors, the pool's among them."""
-    monkeypatch.setattr(supervisor_module, "SILENT_S", 0.5)
-    flow = write_flow(
-        tmp_path,
-        f"""
-        import os, pathlib, time
-        from garcon import activity, runner, task
-
-        domain, name = "garcon-tests", "closing"
-        create = activity.create(domain, name)
-
-        @task.decorate()
-        def close():
-            mark = pathlib.Path({str(tmp_path)!r}, "closed")
-            if not mark.exists():
-                mark.touch()
-                os.closerange(3, 1024)
-                time.sleep(600)
-
-        one = create(name="one", run=runner.Sync(close.fill()))
-        """,
-    )
-
-    async def scenario() -> None:
-        async with a_house(config(engine.url, flow, tmp_path), {}) as house:
-            assert await house.ended() == 0
-            assert house.lines_with("event=child.silent")
-
-    asyncio.run(scenario())
-    assert Histories(engine.url).failures() == ["lost"]
-
-
 # -- looking inside -------------------------------------------------------------------------------
 
 
@@ -495,7 +255,7 @@ def test_usr1_writes_every_child_s_stacks_into_the_log_and_disturbs_nobody(engin
 
     async def scenario() -> None:
         async with a_house(config(engine.url, log=log), gated(tmp_path)) as house:
-            await busy(house, 2)
+            await house.until(lambda: len(list(tmp_path.glob("started-*"))) == 2, "two tasks")
             before = house.children()
             tell(signal.SIGUSR1)
             await house.until_told("event=child.stacks", times=3)
