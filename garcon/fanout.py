@@ -165,13 +165,14 @@ class FanOut:
     shard_results: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        taken = self.manifest.taken
-        if not taken:
+        taken, left_out = self.manifest.taken, self.manifest.left_out
+        if not taken and not left_out:
             return
-        # What an earlier execution has done counts as done, and is never scheduled.
+        # What an earlier execution has done counts as done, and is never scheduled; nor is what
+        # nobody asked for, which does not.
         self.done = size_of(taken)
         self.upto = self.manifest.count
-        rest = minus(((0, self.upto),), taken)
+        rest = minus(minus(((0, self.upto),), taken), left_out)
         self.holes.update(index for begin, end in rest for index in range(begin, end))
         if self.manifest.results:
             self.shard_results.append(as_text(self.manifest.results))
@@ -266,6 +267,12 @@ class FanOut:
         parts = [self.manifest.taken, *(one.done for one in self.slices.values())]
         there = (index for part in parts for begin, end in part for index in range(begin, end))
         return ranges_of(sorted({*here, *there}))
+
+    def failed_indexes(self) -> set[int]:
+        """Return the indexes that failed, here or in the earlier execution that left them so."""
+        ranges = self.manifest.left_failed
+        failed = {index for index, one in self.ended.items() if one.phase is Phase.FAILED}
+        return failed.union(index for begin, end in ranges for index in range(begin, end))
 
     def merged_results(self) -> dict[str, Any]:
         """Return the results of all instances as one dict, later indexes over earlier.

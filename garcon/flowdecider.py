@@ -203,9 +203,9 @@ class FlowDecider(GarconLogger):
             state = self._folded_earlier(earlier, fetch_run)
             if (need.manifest.activity, need.manifest.schedule_id) in state.fan_outs:
                 carry = None if self.description.custom_decider else self._carried(need.context)
-                return taken_over(state, need.manifest, carry)
+                return taken_over(fan_out, need.manifest, carry, need.earlier.only)
             earlier = earlier_of(state)
-        return Taken()
+        return taken_over(None, need.manifest, None, need.earlier.only)
 
     def _folded_earlier(self, earlier: Earlier, fetch_run: FetchRun | None) -> RunState:
         """Return an earlier execution, whose history is read once and kept a while."""

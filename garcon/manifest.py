@@ -59,6 +59,8 @@ class Manifest:
         legacy_ids: ids as garcon 1.1.1 made them, for runs that began under it.
         taken: indexes that an earlier execution had done, and this one takes over.
         results: what those brought, as far as later activities need it.
+        left_out: indexes that this execution was not asked to run, though they are not done.
+        left_failed: those of them that failed in the earlier execution.
         count: how many instances there are.
     """
 
@@ -74,6 +76,8 @@ class Manifest:
     legacy_ids: bool = False
     taken: Ranges = ()
     results: Mapping[str, Any] = field(default_factory=dict)
+    left_out: Ranges = ()
+    left_failed: Ranges = ()
     count: int = field(init=False)
     strides: tuple[int, ...] = field(init=False)
     _begins: tuple[int, ...] = field(init=False, repr=False, compare=False)
@@ -86,6 +90,11 @@ class Manifest:
         object.__setattr__(self, "_begins", (0, *accumulate(sizes)))
         strides = tuple(prod(lengths[place + 1 :]) for place in range(len(lengths)))
         object.__setattr__(self, "strides", strides)
+
+    @property
+    def to_run(self) -> int:
+        """How many instances this execution runs: neither taken over nor left out."""
+        return self.count - size_of(self.taken) - size_of(self.left_out)
 
     def local_context(self, index: int) -> Item:
         """Return what the generators gave for instance `index`, 0 to `count` - 1.
@@ -129,6 +138,8 @@ class Manifest:
             sharded=False,
             taken=(),
             results={},
+            left_out=(),
+            left_failed=(),
         )
 
     def key(self, index: int) -> str:
@@ -257,6 +268,9 @@ def _document(manifest: Manifest) -> Item:
     if manifest.taken:
         document["taken"] = bits_of(manifest.taken)
         document["results"] = manifest.results
+    if manifest.left_out:
+        document["left_out"] = bits_of(manifest.left_out)
+        document["left_failed"] = bits_of(manifest.left_failed)
     return document
 
 
@@ -333,6 +347,8 @@ def _decode(header: Item, text: str) -> Manifest:
         legacy_ids=document.get("legacy", False),
         taken=ranges_of_bits(document.get("taken", "")),
         results=document.get("results", {}),
+        left_out=ranges_of_bits(document.get("left_out", "")),
+        left_failed=ranges_of_bits(document.get("left_failed", "")),
     )
 
 

@@ -132,7 +132,8 @@ class Planning(Response):
         runs = fan_out.open or fan_out.unscheduled or fan_out.open_slices
         if runs or judged.due or judged.later:
             return Standing.OPEN
-        return Standing.FAILED if judged.final or fan_out.lost else Standing.OPEN
+        is_over = judged.final or fan_out.lost or fan_out.manifest.left_out
+        return Standing.FAILED if is_over else Standing.OPEN
 
     def _freeze(
         self,
@@ -165,7 +166,13 @@ class Planning(Response):
         if resumed is not None:
             context = self.state.context_at(at)
             taken = yield NeedEarlier(activity, manifest, resumed, context)
-            manifest = replace(manifest, taken=taken.ranges, results=taken.results)
+            manifest = replace(
+                manifest,
+                taken=taken.ranges,
+                results=taken.results,
+                left_out=taken.left_out,
+                left_failed=taken.left_failed,
+            )
         if self._is_sharded(activity, manifest):
             manifest = replace(manifest, sharded=True)
         elif activity.shard_size is None:
@@ -186,14 +193,13 @@ class Planning(Response):
 
     def _is_sharded(self, activity: ActivityDescription, manifest: Manifest) -> bool:
         # A single instance costs the run less than a shard for it would.
-        own = manifest.count - size_of(manifest.taken)
-        if activity.shard_size is None or own <= 1:
+        if activity.shard_size is None or manifest.to_run <= 1:
             return False
-        return self._frozen() + own > activity.shard_size
+        return self._frozen() + manifest.to_run > activity.shard_size
 
     def _check_size(self, manifest: Manifest) -> None:
         """Accept a fan-out that has to stay in this history."""
-        left, own = self._left(), manifest.count - size_of(manifest.taken)
+        left, own = self._left(), manifest.to_run
         needed = self.state.last_event_id + EVENTS_PER_INSTANCE * (left + own)
         if needed <= EVENTS_MAX:
             return
@@ -207,7 +213,7 @@ class Planning(Response):
 
     def _frozen(self) -> int:
         own = (one.manifest for one in self._fan_outs() if not one.manifest.sharded)
-        return sum(manifest.count - size_of(manifest.taken) for manifest in own)
+        return sum(manifest.to_run for manifest in own)
 
     def _schedule(
         self, activity: ActivityDescription, fan_out: FanOut, indexes: Iterator[int]

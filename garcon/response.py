@@ -18,9 +18,11 @@ from garcon.description import FlowDescription
 from garcon.errors import DecisionError
 from garcon.fanout import FanOut
 from garcon.history import FanOutKey, RunState
+from garcon.manifest import size_of
 from garcon.outcome import DETAILS_MAX, REASON_MAX, cut
 from garcon.pacing import refused_until_s
 from garcon.plan import PROGRESS_COUNTS, Plan, progress_text
+from garcon.resuming import LEFT_OUT
 from garcon.sharding import DRAIN_EVENTS, result_of
 from garcon.shards import RESULTS_MARKER, SCHEDULED_SIGNAL
 from garcon.soundness import check_run
@@ -146,6 +148,14 @@ class Response:
             if only in (None, one)
             for number, reason in one.lost.items()
         ]
+        left_out = [
+            f"{size_of(one.manifest.left_out):,} of {one.manifest.count:,} instances of "
+            f"{one.manifest.activity}"
+            for one in self._fan_outs()
+            if only in (None, one) and one.manifest.left_out
+        ]
+        if not failures and not lost and left_out:
+            return DecisionError(f"{LEFT_OUT}: {' and '.join(left_out)}")
         if not failures:
             return DecisionError(lost[0], "\n".join(lost)) if lost else None
         line, details = failure_text(failures)

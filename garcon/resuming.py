@@ -1,6 +1,7 @@
 """Resuming: a new execution takes over what an earlier one had done.
 
-The input's key `garcon.resume` names the earlier execution. When a fan-out is frozen, what the
+The input's key `garcon.resume` names the earlier execution, and may narrow with `only` what of the
+rest is to be run (`garcon.selection`). When a fan-out is frozen, what the
 earlier one had done of it is recorded with it, so its history is needed no more after that; and as
 that record counts as done, resuming a resumed execution takes over both. Pure. Law: an instance is
 taken over by its key, and only if it completed.
@@ -8,7 +9,7 @@ taken over by its key, and only if it completed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,24 +17,39 @@ from garcon.errors import DecisionError
 from garcon.fanout import FanOut
 from garcon.history import RunState
 from garcon.manifest import Manifest, Ranges, ranges_of
+from garcon.selection import Selection, read_selection
+from garcon.shards import minus
 
 KEY = "garcon.resume"
+
+#: How the text begins with which an execution fails that ran all it was asked to, but not all.
+LEFT_OUT = "not asked to run"
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """The execution to take over from."""
+    """The execution to take over from, and what is to be run of that which it left."""
 
     workflow_id: str
     run_id: str
+    only: Selection = field(default_factory=Selection)
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What is taken over of one fan-out: indexes of the new manifest, and their results."""
+    """What is taken over of one fan-out: indexes of the new manifest, and their results.
+
+    Attributes:
+        ranges: what is done.
+        results: what that brought.
+        left_out: what is neither done nor asked for.
+        left_failed: what of it had failed.
+    """
 
     ranges: Ranges = ()
     results: Mapping[str, Any] = field(default_factory=dict)
+    left_out: Ranges = ()
+    left_failed: Ranges = ()
 
 
 def earlier_of(state: RunState) -> Earlier | None:
@@ -50,39 +66,66 @@ def earlier_of(state: RunState) -> Earlier | None:
     if isinstance(found, Mapping):
         names = found.get("workflow_id"), found.get("run_id")
         if isinstance(names[0], str) and isinstance(names[1], str) and all(names):
-            return Earlier(names[0], names[1])
+            return Earlier(names[0], names[1], _selection(found.get("only")))
     raise DecisionError(
         f"{KEY} in the execution's input is {found!r:.80}; "
         'it has to be {"workflow_id": "...", "run_id": "..."}'
     )
 
 
-def taken_over(earlier: RunState, manifest: Manifest, carry: Sequence[str] | None) -> Taken:
-    """Return what `earlier` had done of the instances of `manifest`.
+def _selection(told: Any) -> Selection:
+    try:
+        return read_selection(told)
+    except ValueError as error:
+        raise DecisionError(f"'only' of {KEY} in the execution's input: {error}") from None
+
+
+def taken_over(
+    fan_out: FanOut | None,
+    manifest: Manifest,
+    carry: Sequence[str] | None,
+    only: Selection | None = None,
+) -> Taken:
+    """Return what an earlier execution had done of the instances of `manifest`.
 
     Args:
-        earlier: the earlier execution, folded to its end, results of its shards included.
+        fan_out: of the earlier execution at its end, results of its shards included; None where it
+            never came to it.
         manifest: of the new execution, whole.
         carry: keys of results that later activities need; None for all.
+        only: what is to be run of the rest; None for all of it.
     """
-    fan_out = earlier.fan_outs.get((manifest.activity, manifest.schedule_id))
-    if fan_out is None:
-        return Taken()
-    ranges = _same_instances(fan_out, manifest)
-    if not ranges:
-        return Taken()
-    merged = fan_out.merged_results()
+    ranges: Ranges = ()
+    failed: set[int] = set()
+    merged: dict[str, Any] = {}
+    if fan_out is not None:
+        ranges = _same_instances(fan_out, manifest, _indexes(fan_out.done_ranges()))
+        failed = set(_indexes(_same_instances(fan_out, manifest, fan_out.failed_indexes())))
+        merged = fan_out.merged_results() if ranges else {}
     if carry is not None:
         merged = {key: merged[key] for key in carry if key in merged}
-    return Taken(ranges, merged)
+    if not only:
+        return Taken(ranges, merged)
+    rest = _indexes(minus(((0, manifest.count),), ranges))
+    left_out = [
+        index
+        for index in rest
+        if not only.names(manifest.activity, manifest.local_context(index), index in failed)
+    ]
+    left_failed = ranges_of(index for index in left_out if index in failed)
+    return Taken(ranges, merged, ranges_of(left_out), left_failed)
 
 
-def _same_instances(fan_out: FanOut, manifest: Manifest) -> Ranges:
-    done = fan_out.done_ranges()
+def _indexes(ranges: Ranges) -> list[int]:
+    return [index for begin, end in ranges for index in range(begin, end)]
+
+
+def _same_instances(fan_out: FanOut, manifest: Manifest, indexes: Iterable[int]) -> Ranges:
+    """Return the places in `manifest` of instances that have these places in a fan-out."""
     if fan_out.manifest.lists == manifest.lists:
-        return done
+        return ranges_of(sorted(indexes))
     before, now = _by_content(fan_out.manifest), _by_content(manifest)
-    keys = {before.key(index) for begin, end in done for index in range(begin, end)}
+    keys = {before.key(index) for index in indexes}
     return ranges_of(index for index in range(manifest.count) if now.key(index) in keys)
 
 

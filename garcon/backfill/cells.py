@@ -169,10 +169,11 @@ class Told:
         """
         for key, known in earlier.grids.items():
             grid = self.grids.setdefault(key, known)
+            if grid is known:
+                continue
             moved = moved_to(grid.manifest, known).cells
-            for begin, end in grid.manifest.taken:
-                for index in range(begin, end):
-                    grid.cells[index] = moved.get(index, grid.cells[index])
+            for begin, end in (*grid.manifest.taken, *grid.manifest.left_out):
+                grid.cells.update({at: moved[at] for at in range(begin, end) if at in moved})
 
     def add_shard(self, state: RunState, timeline: Timeline, is_open: bool) -> None:
         """Take a shard's history; the root's has to be there, and older shards first."""
@@ -216,8 +217,14 @@ def _mark_of(instance: Instance, is_open: bool, activity: ActivityDescription | 
 
 
 def taken_cells(manifest: Manifest) -> dict[int, Cell]:
-    """Return the instances that an earlier execution had done: done, nobody says here how."""
-    return {index: Cell(Mark.DONE) for begin, end in manifest.taken for index in range(begin, end)}
+    """Return the instances that an earlier execution had done, and those that it had failed at."""
+    known = ((Mark.DONE, manifest.taken), (Mark.FAILED, manifest.left_failed))
+    return {
+        index: Cell(mark)
+        for mark, ranges in known
+        for begin, end in ranges
+        for index in range(begin, end)
+    }
 
 
 def moved_to(manifest: Manifest, grid: Grid) -> Grid:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TextIO
 
 from garcon.backfill.cells import Grid, Mark, Told, moved_to
@@ -191,17 +191,22 @@ def _from_earlier(place: Place, words: Words, told: Told) -> Iterator[PlannedAct
         return
     known = activities_by_name(place.flow)
     complete: set[str] = set()
+    coming: set[str] = set()  # those that this execution would complete
     for described in in_order(place.description):
         is_waiting = not complete.issuperset(described.requires)
         found = foresee(known[described.name], told.context, is_waiting)
         earlier = told.grids.get((described.name, ""))
-        if found.manifest is None or earlier is None:
-            yield _planned(described.name, found, TO_RESUME, words)
-            continue
-        grid = moved_to(found.manifest, earlier)
-        if grid.is_complete:
-            complete.add(described.name)
-        yield _of_grid(described.name, grid, TO_RESUME, words, found)
+        planned = _planned(described.name, found, TO_RESUME, words)
+        if found.manifest is not None and earlier is not None:
+            grid = moved_to(found.manifest, earlier)
+            complete |= {described.name} if grid.is_complete else set()
+            planned = _of_grid(described.name, grid, TO_RESUME, words, found)
+        if not coming.issuperset(described.requires):
+            # Something that it requires is left out, so it would not even begin.
+            planned = replace(planned, to_run=())
+        elif len(planned.to_run) == planned.total - planned.counts.get(Mark.DONE.value, 0):
+            coming.add(described.name)
+        yield planned
 
 
 def _is_selected(selection: Selection, grid: Grid, index: int) -> bool:

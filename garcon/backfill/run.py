@@ -28,12 +28,15 @@ from garcon.log import log_event
 from garcon.pool.execution import Executions, Run
 from garcon.pool.mission import Desk
 from garcon.pool.watch import Watch
+from garcon.resuming import LEFT_OUT
 
 logger = logging.getLogger("garcon.pool")
 
 CLOSED_OTHERWISE = 1
 
-#: Between two looks into the histories, seconds, and the share of the time that they may take.
+#: Between two looks into the histories, first and later, seconds; and the share of the time that
+#: they may take.
+FIRST_DETAIL_S = 0.5
 DETAIL_S = 3.0
 DETAIL_SHARE = 0.05
 
@@ -168,6 +171,7 @@ class Backfill:
             return
         loop = asyncio.get_running_loop()
         tail = Tail(desk.connect, desk.flow, run)
+        pause_s = FIRST_DETAIL_S
         while True:
             began_s = loop.time()
             try:
@@ -175,7 +179,8 @@ class Backfill:
             except GarconError as error:
                 log_event(logger, logging.INFO, "look.failed", why=error)
             took_s = loop.time() - began_s
-            await asyncio.sleep(max(DETAIL_S, took_s / DETAIL_SHARE))
+            await asyncio.sleep(max(pause_s, took_s / DETAIL_SHARE))
+            pause_s = min(DETAIL_S, 2 * pause_s)
 
     async def _follow(self, desk: Desk, one: Range, step: Step, run: Run) -> Outcome:
         loop = asyncio.get_running_loop()
@@ -196,6 +201,9 @@ class Backfill:
         )
         if outcome.code == 0:
             return outcome
+        if status == "FAILED" and ending.reason.startswith(LEFT_OUT):
+            # It ran all that it was asked to run.
+            return replace(outcome, code=0)
         failed = await _asked(desk, _read_failed, desk, run)
         resume = self._words.command_for("run", one, desk.engine)
         return replace(outcome, failed=failed, resume=resume)
@@ -233,6 +241,7 @@ def _read_failed(desk: Desk, run: Run) -> list[FailedInstance]:
     return [
         FailedInstance(grid.activity, told_keys(grid.context(index)), cell.reason)
         for grid, index, cell in failed_of(told.grids.values())
+        if cell.attempts  # else it failed earlier, and was left out of this resume
     ]
 
 

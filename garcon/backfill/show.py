@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TextIO
 
 from garcon.backfill.cells import Told
-from garcon.backfill.ranges import Range
+from garcon.backfill.ranges import COMPLETED, Range
 from garcon.backfill.steps import Act, Step
 from garcon.pool.display import Display
 from garcon.pool.execution import Run
@@ -231,7 +231,11 @@ def summary_lines(outcomes: Sequence[Outcome]) -> list[str]:
 def _good_lines(one: Outcome) -> list[str]:
     if one.status is None:
         return [one.step.text]
-    return [f"{one.of} {one.status} after {format_duration(one.seconds)}", *_count_lines(one)]
+    took = format_duration(one.seconds)
+    line = f"{one.of} {one.status} after {took}"
+    if one.status != COMPLETED:
+        line = f"{one.of}: all that was asked for completed after {took}; {one.reason}"
+    return [line, *_count_lines(one)]
 
 
 def _count_lines(one: Outcome) -> list[str]:

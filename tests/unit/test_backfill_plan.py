@@ -67,7 +67,14 @@ def days_by_items(**options):
 def a_run(number=1, **more):
     """Return an execution of the range."""
     one = the_range()
-    return World(Swf({**one.input, **more}, workflow_id=one.workflow_id, run_id=f"run {number}"))
+    return World(
+        Swf(
+            {**one.input, **more},
+            workflow_id=one.workflow_id,
+            run_id=f"run {number}",
+            now_s=1.7e9 + number * 10_000,
+        )
+    )
 
 
 def ids_of(planned):
@@ -107,6 +114,22 @@ def random_state(random, shard_size):
     return world
 
 
+def played_on(flow, *earlier, shard_size=None, number=2, **only):
+    """Return the execution that resumes the last of `earlier`, played to its end."""
+    before = earlier[-1].root
+    name = {"workflow_id": before.workflow_id, "run_id": before.run_id, **only}
+    world = World(a_run(number, **{"garcon.resume": name}).root)
+    known = {(run.workflow_id, run.run_id): run for one in earlier for run in one.runs.values()}
+
+    def fetch_run(workflow_id, run_id):
+        own = {(run.workflow_id, run.run_id): run for run in world.runs.values()}
+        return {**known, **own}[workflow_id, run_id].older()
+
+    world.fetch_run = fetch_run
+    play_world(world, decider_of(flow, shard_size=shard_size))
+    return world
+
+
 @pytest.mark.parametrize("shard_size", [None, 9])
 @pytest.mark.parametrize("seed", range(10))
 def test_a_plan_is_what_then_runs(seed, shard_size):
@@ -119,20 +142,83 @@ def test_a_plan_is_what_then_runs(seed, shard_size):
         assert Act.DONE is planned.step.act
         return
     assert Act.RESUME is planned.step.act
-    name = {"workflow_id": first.root.workflow_id, "run_id": first.root.run_id}
-    second = World(a_run(2, **{"garcon.resume": name}).root)
-    before = dict(first.runs)
-    second.fetch_run = lambda workflow_id, _: (  # type: ignore[method-assign]
-        second.runs if workflow_id in second.starts else before
-    )[workflow_id].older()
-
-    play_world(second, decider_of(flow, shard_size=shard_size))
+    second = played_on(flow, first, shard_size=shard_size)
 
     assert "WorkflowExecutionCompleted" == second.root.status
     assert sorted(ids_of(planned)) == sorted(scheduled(*second.runs.values()))
     told = plain(planned)
     assert len(ids_of(planned)) == sum(one["run"] for one in told["activities"])
     assert len(ids_of(planned)) == told["forecast"]["instances"]
+
+
+@pytest.mark.parametrize("shard_size", [None, 9])
+@pytest.mark.parametrize("seed", range(10))
+def test_a_narrowed_plan_is_what_then_runs_and_the_rest_is_left(seed, shard_size):
+    """Whatever the selection; a plain run afterwards runs all that is still left."""
+    flow = days_by_items()
+    random = Random(seed)
+    first = random_state(random, shard_size)
+    if first.root.status == "WorkflowExecutionCompleted":
+        return
+    told = random.choice(
+        [
+            {"only_failed": True},
+            {"selected": ["each"]},
+            {"keys": ["day=2", "day=3,item=5"]},
+            {"only_failed": True, "keys": ["day=1"]},
+            {"selected": ["end", "prepare"]},
+        ]
+    )
+    words = words_of(**told)
+    planned = plan_range(PlayedPlace(flow, first, shard_size=shard_size), words, the_range())
+
+    second = played_on(flow, first, shard_size=shard_size, only=words.selection.plain())
+
+    assert sorted(ids_of(planned)) == sorted(scheduled(*second.runs.values()))
+    if second.root.status == "WorkflowExecutionFailed":
+        assert second.root.kinds("WorkflowExecutionFailed")[0]["reason"].startswith("not asked")
+    place = PlayedPlace(flow, first, second, shard_size=shard_size)
+    rest = plan_range(place, words_of(), the_range())
+    third = played_on(flow, first, second, shard_size=shard_size, number=3)
+    assert "WorkflowExecutionCompleted" == third.root.status
+    if rest.step.act is not Act.DONE:
+        assert sorted(ids_of(rest)) == sorted(scheduled(*third.runs.values()))
+
+
+def test_what_failed_before_a_narrowed_resume_has_still_failed_after_it():
+    """`--only-failed` means it, however often that is said."""
+    flow = days_by_items()
+    first = a_run()
+
+    def work(swf, one):
+        if one.input.get("item") in (3, 4):
+            swf.fail(one)
+        else:
+            swf.complete(one)
+
+    play_world(first, decider_of(flow), work)
+    part = words_of(keys=["item=3"]).selection.plain()
+    second = played_on(flow, first, only=part)
+    place = PlayedPlace(flow, first, second)
+    planned = plan_range(place, words_of(only_failed=True), the_range())
+    third = played_on(flow, first, second, number=3, only={"failed": True})
+
+    assert 4 == len(scheduled(second.root)) == len(scheduled(third.root))
+    assert sorted(ids_of(planned)) == sorted(scheduled(third.root))
+    reason = third.root.kinds("WorkflowExecutionFailed")[0]["reason"]
+    assert "not asked to run: 1 of 1 instances of end" == reason
+
+
+def test_a_selection_that_cannot_be_read_fails_the_execution():
+    """It would otherwise run more than was meant."""
+    flow = days_by_items()
+    first = random_state(Random(3), None)
+
+    second = played_on(flow, first, only={"days": 3})
+
+    reason = second.root.kinds("WorkflowExecutionFailed")[0]["reason"]
+    assert "'only' of garcon.resume" in reason
+    assert [] == scheduled(second.root)
 
 
 def test_a_plan_from_nothing_is_what_then_runs():
