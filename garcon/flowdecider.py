@@ -200,8 +200,17 @@ class FlowDecider(GarconLogger):
         """
         earlier: Earlier | None = need.earlier
         while earlier is not None:
-            state = self._folded_earlier(earlier, fetch_run)
-            if (need.manifest.activity, need.manifest.schedule_id) in state.fan_outs:
+            try:
+                state = self._folded_earlier(earlier, fetch_run)
+            except RunUnknown as error:
+                if earlier != need.earlier:
+                    break  # what the engine keeps no longer, nobody can take over
+                raise DecisionError(
+                    f"{error}, so it cannot be resumed: it never was, or is older than what the "
+                    "engine keeps; start without resuming"
+                ) from None
+            fan_out = state.fan_outs.get((need.manifest.activity, need.manifest.schedule_id))
+            if fan_out is not None:
                 carry = None if self.description.custom_decider else self._carried(need.context)
                 return taken_over(fan_out, need.manifest, carry, need.earlier.only)
             earlier = earlier_of(state)
