@@ -85,7 +85,8 @@ class Rates:
         if not seen or seen[-1][0] <= seen[0][0]:
             return 0.0
         (first_s, first), (last_s, last) = seen[0], seen[-1]
-        return (last - first) / (last_s - first_s)
+        # Another decider may count otherwise: nothing un-ends.
+        return max(0.0, (last - first) / (last_s - first_s))
 
     def time_left_s(self, name: str, counts: Counts) -> float | None:
         """Return the seconds that what is left will take, None while that is not known."""

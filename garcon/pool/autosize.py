@@ -8,11 +8,11 @@ six such questions a second for a whole account.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 
 from garcon.errors import EngineError
 from garcon.pool import sizing
+from garcon.pool.answers import read_answer
 from garcon.pool.dataplane import DataPlane
 from garcon.pool.dispatcher import Dispatcher
 from garcon.pool.resources import Machine
@@ -52,15 +52,19 @@ class AutoSize:
         self._bounds = bounds_for(machine, max_procs)
         self._on_size = on_size
 
+    @property
+    def cap(self) -> int:
+        """Workers at most."""
+        return self._bounds.cap
+
     async def run(self, plane: DataPlane, dispatcher: Dispatcher, domain: str) -> None:
         """Look every second, until cancelled."""
         loop = asyncio.get_running_loop()
         size = sizing.start(self._bounds, self._machine.cpus(), loop.time())
-        lists = dispatcher.task_lists
         turn = 0
         while True:
             await asyncio.sleep(LOOK_S)
-            waits = dispatcher.has_in_hand
+            waits, lists = dispatcher.has_in_hand, dispatcher.task_lists
             if not waits and not dispatcher.idle and lists:
                 turn = (turn + 1) % len(lists)
                 waits = await _has_backlog(plane, domain, lists[turn])
@@ -86,7 +90,7 @@ async def _has_backlog(plane: DataPlane, domain: str, task_list: str) -> bool:
     body = {"domain": domain, "taskList": {"name": task_list}}
     try:
         answer = await plane.call("CountPendingActivityTasks", body, timeout_s=COUNT_TIMEOUT_S)
+        return bool(read_answer(answer).get("count"))
     except EngineError:
         # Not known is no reason to grow; the next second asks again.
         return False
-    return bool(json.loads(answer)["count"])

@@ -22,6 +22,7 @@ from garcon.pool.choice import choose_activities
 from garcon.pool.config import PoolConfig
 from garcon.pool.dataplane import DataPlane
 from garcon.pool.deciding import Deciding
+from garcon.pool.descriptors import make_room
 from garcon.pool.dispatcher import Dispatcher
 from garcon.pool.display import Display
 from garcon.pool.facts import Fact
@@ -37,9 +38,6 @@ from garcon.pool.slots import ChildKind
 from garcon.pool.tally import TaskEnd
 
 logger = logging.getLogger("garcon.pool")
-
-#: Workers that connections are provided for where the command names no number.
-WORKERS_MAX = 64
 
 #: Between attempts of a call that found no engine, seconds.
 CONTROL_PAUSES_S = (0.2, 1.0, 3.0)
@@ -238,8 +236,10 @@ class Service:
 
     def _connections(self, flow: FlowDescription) -> int:
         """Enough for every poll, and for an answer and a heartbeat of every worker beside it."""
-        workers = max(self._config.procs or 0, self._config.max_procs or WORKERS_MAX)
-        return 4 * workers + len(flow.activities) + 10
+        workers = self._autosize.cap if self._autosize is not None else self._config.procs or 1
+        connections = 4 * workers + len(flow.activities) + 10
+        make_room(connections, workers + self._config.deciders)
+        return connections
 
     async def run_mission(self) -> int:
         """Run what the command asks for, and return the exit code.
