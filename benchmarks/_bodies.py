@@ -1,8 +1,8 @@
 """What every side of a comparison runs: three bodies and one final step, from the standard library.
 
-Each call leaves a line in a ledger, so that who counts it afterwards knows that everything ran, and
-that the final step ran once, after it. The ledger's path is in the environment. Imported by garcon's
-workers and, as a plain file on their path, by those of the others.
+Each call leaves a line in a ledger, so that who counts it afterwards knows that everything ran,
+and that the final step ran once, after it. The ledger's path is in the environment. Imported by
+garcon's workers and, as a plain file on their path, by those of the others.
 """
 
 from __future__ import annotations

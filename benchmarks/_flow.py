@@ -1,4 +1,4 @@
-"""The flow that is measured: `n` instances of one body, then a final step that needs all of them."""
+"""The flow that is measured: `n` instances of one body, then a final step that needs all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The short way to an engine's address, against servers that answer in every legal and illegal form."""
+"""The short way to an engine's address, against servers that answer in every form."""
 
 from __future__ import annotations
 
@@ -70,7 +70,10 @@ def plain(body: bytes, *headers: str) -> bytes:
     return f"HTTP/1.1 200 OK\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0\r\n\r\n"
+CHUNKED = (
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"5\r\nhello\r\n6;x=y\r\n world\r\n0\r\n\r\n"
+)
 
 
 @pytest.mark.parametrize("parts", [1, 7, 10_000])
@@ -155,6 +158,7 @@ def test_connection_that_rested_too_long_is_let_go() -> None:
 
 def test_silence_and_cancellation_end_the_connection_with_the_call() -> None:
     """A late answer finds nobody: it can be taken for no other call's."""
+    half = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"
 
     async def scenario() -> None:
         async with Server(
