@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from tests.acceptance.harness import Command, Place, grandchildren_of, of_type, wait_until
+from tests.acceptance.harness import Command, Place, grandchildren_of, of_type
 from tests.soak import pool_flow
 
 FLOW = "tests.soak.pool_flow"
@@ -79,13 +79,16 @@ class Ground:
 
     def wait_closed(self, run: dict[str, str], deadline_s: float) -> str:
         """Return how a run has closed."""
-        found = wait_until(
-            lambda: self.status(run) != "OPEN" and self.status(run),
-            f"the end of {run['workflowId']}",
-            deadline_s,
-            0.2,
-        )
-        return str(found)
+        until_s = time.monotonic() + deadline_s
+        while (status := self.status(run)) == "OPEN":
+            if time.monotonic() > until_s:
+                last = [str(event) for event in self.events(run)[-10:]]
+                raise AssertionError(
+                    f"{run['workflowId']} is still open after {deadline_s:g} s; it ends with\n"
+                    + "\n".join(last)
+                )
+            time.sleep(0.2)
+        return status
 
     def cancel(self, run: dict[str, str]) -> None:
         """Ask for a run's cancel."""

@@ -64,7 +64,9 @@ class Fire:
     def strike(self) -> None:
         """Kill one child, whatever it is."""
         family = family_of(self.pool)
-        if family:
+        # A zygote that has no children yet is still importing: killed there again and again, it is
+        # one that cannot boot, and ends the pool by right.
+        if len(family) > 1:
             victim = random.choice(family)
             is_zygote = victim.ppid() == self.pool.pid
             kill(victim.pid)
