@@ -56,6 +56,11 @@ def size_of(decision: Mapping[str, Any]) -> int:
     return len(json.dumps(decision)) + 1
 
 
+def is_schedule(decision: Mapping[str, Any]) -> bool:
+    """Whether `decision` schedules an activity."""
+    return bool(decision["decisionType"] == "ScheduleActivityTask")
+
+
 def schedule_activity(**attributes: Any) -> Decision:
     """Return a ScheduleActivityTask decision; attributes that are None are left out."""
     return _decision("ScheduleActivityTask", attributes)

@@ -26,6 +26,7 @@ from garcon.kept import (
     FetchOlder,
     FetchRun,
     KeptStates,
+    RunUnknown,
     whole_run,
 )
 from garcon.log import GarconLogger
@@ -70,6 +71,7 @@ class Answer:
         hold_s: how long the response may be held for more completions, seconds.
         closes: whether it closes the execution.
         notes: lines worth logging.
+        throttled: whether SWF has refused a schedule for its rate since the last decision.
         terminate: workflow and run ids of shards that outlived their grace; whoever sends the
             answer terminates them first.
         error: why the execution fails, where it does; its cause is what the flow's code raised.
@@ -80,6 +82,7 @@ class Answer:
     hold_s: float
     closes: bool
     notes: tuple[str, ...]
+    throttled: bool = False
     terminate: tuple[tuple[str, str], ...] = ()
     error: DecisionError | None = field(default=None, compare=False)
 
@@ -149,6 +152,7 @@ class FlowDecider(GarconLogger):
         except TookTooLong as error:
             return _again(str(error))
         answer = self.answer(Planning(state, self.flow_of(state), allowance), fetch_run)
+        answer = replace(answer, throttled=state.rate_refused > task.previous_started_event_id)
         if self._kept.mismatches == wrong:
             return answer
         note = "the kept state differed from its history and was replaced: please report this"
@@ -277,8 +281,8 @@ def _answer(planning: Planning, plan_of: Callable[[], Plan]) -> Answer:
         plan.hold_s,
         plan.closes,
         plan.notes,
-        plan.terminate,
-        plan.error,
+        terminate=plan.terminate,
+        error=plan.error,
     )
 
 

@@ -32,7 +32,8 @@ FanOutKey = tuple[str, str]  #: activity, and the schedule id of a custom decide
 AGAIN_TIMER = "garcon.again"
 
 #: Causes of a refused schedule that pass with time; SWF Developer Guide, "Amazon SWF quotas".
-PASSING_CAUSES = frozenset({"OPEN_ACTIVITIES_LIMIT_EXCEEDED", "ACTIVITY_CREATION_RATE_EXCEEDED"})
+RATE_EXCEEDED = "ACTIVITY_CREATION_RATE_EXCEEDED"
+PASSING_CAUSES = frozenset({"OPEN_ACTIVITIES_LIMIT_EXCEEDED", RATE_EXCEEDED})
 
 #: Decisions of which is kept when they began, to measure the run's own rate.
 PACES_KEPT = 64
@@ -128,6 +129,7 @@ class RunState:
         cancel_requested_s: when the execution was asked to cancel.
         refusals: responses in a row in which SWF refused a schedule for a cause that passes.
         refused_s: when that happened last.
+        rate_refused: the last event that told of a schedule refused for its rate; 0 for none.
         fatal: a refusal that waiting does not mend.
         fault: why a recorded manifest cannot be used.
         tasks: open activities by SWF's id, with the fan-out that they belong to.
@@ -161,6 +163,7 @@ class RunState:
     cancel_requested_s: float | None = None
     refusals: int = 0
     refused_s: float = 0.0
+    rate_refused: int = 0
     fatal: Refusal | None = None
     fault: str | None = None
     tasks: dict[str, tuple[Instance, FanOut | None]] = field(default_factory=dict)
@@ -312,10 +315,12 @@ class RunState:
         else:
             moments.append((at_s, 1))
 
-    def _on_schedule_failed(self, _: int, at_s: float, found: Attributes) -> None:
+    def _on_schedule_failed(self, event_id: int, at_s: float, found: Attributes) -> None:
         cause, decided = found["cause"], found["decisionTaskCompletedEventId"]
         if cause in PASSING_CAUSES:
             self.note_refusal(decided, at_s)
+            if cause == RATE_EXCEEDED:
+                self.rate_refused = event_id
             return
         name, version = found["activityType"]["name"], found["activityType"]["version"]
         self.note_fatal(f"activity {found['activityId']} of type {name} version {version}", cause)

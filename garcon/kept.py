@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
+from garcon.errors import GarconError
 from garcon.history import HistoryGap, RunState
 from garcon.resuming import add_shard
 from garcon.shardfold import settle
@@ -23,6 +24,14 @@ FetchOlder = Callable[[], Iterator[Sequence[Event]]]
 
 #: Gives the pages of another run's history, newest first, by its workflow id and run id.
 FetchRun = Callable[[str, str], Iterator[Sequence[Event]]]
+
+
+class RunUnknown(GarconError):
+    """The engine does not know the execution whose history is asked for."""
+
+    def __init__(self, workflow_id: str, run_id: str) -> None:
+        super().__init__(f"the engine knows no execution {workflow_id!r} with run id {run_id!r}")
+
 
 RUNS_MAX = 64
 BYTES_MAX = 256_000_000
@@ -100,6 +109,7 @@ class KeptStates:
                 for their closing event.
         Raises:
             HistoryGap: the history lacks events (it is eventually consistent: ask again).
+            RunUnknown: a shard's history is gone.
         """
         key = (task.domain, task.workflow_id, task.run_id)
         # Out of the dict while it is changed: a fold that breaks half way must not be found again.
@@ -199,6 +209,7 @@ def whole_run(domain: str, workflow_id: str, run_id: str, fetch_run: FetchRun) -
 
     Raises:
         HistoryGap: its history is not whole.
+        RunUnknown: the engine does not know it, or one of its shards.
     """
     newest_first = [event for page in fetch_run(workflow_id, run_id) for event in page]
     state = RunState(domain, workflow_id, run_id)

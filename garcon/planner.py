@@ -54,6 +54,10 @@ MOVE_EVENTS = 10_000
 #: When nothing may be scheduled because the allowance is used up, look again after this, seconds.
 ALLOWANCE_WAIT_S = 1.0
 
+#: The answer of a decision whose allowance was used up is held so long, seconds: what completes
+#: meanwhile would only find that it still is.
+PACED_HOLD_S = 0.5
+
 
 @dataclass
 class Planning(Response):
@@ -67,6 +71,7 @@ class Planning(Response):
     allowance: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     _room: int = field(init=False, default=0)
+    _is_paced: bool = field(init=False, default=False)
     _scheduled_of: dict[str, int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -144,7 +149,7 @@ class Planning(Response):
     ) -> Generator[Need, Any, FanOut | None]:
         if self._is_spent:
             # Whatever an allowance cuts short is the beginning of what would be decided without.
-            self._due_s.append(self.state.now_s + ALLOWANCE_WAIT_S)
+            self._wait_for_allowance()
         if self._more or self._is_spent:
             return None
         if fans_out and self.state.deaths >= DEATHS_MAX_FREEZING:
@@ -264,9 +269,13 @@ class Planning(Response):
                 self._due_s.append(self.state.now_s + LOOK_S)
             return False
         if self._is_spent:
-            self._due_s.append(self.state.now_s + ALLOWANCE_WAIT_S)
+            self._wait_for_allowance()
             return False
         return True
+
+    def _wait_for_allowance(self) -> None:
+        self._is_paced = True
+        self._due_s.append(self.state.now_s + ALLOWANCE_WAIT_S)
 
     def context_of(self, manifest: Manifest) -> Mapping[str, Any]:
         """Return the context that the instances of `manifest` see; not to be changed."""
@@ -308,7 +317,8 @@ class Planning(Response):
         self._set_timers()
         if self._more or self._fresh:
             return self._plan()
-        return self._plan(hold_s(self.state, self._scheduled, self.flow.decision_timeout_s))
+        held_s = hold_s(self.state, self._scheduled, self.flow.decision_timeout_s)
+        return self._plan(max(held_s, PACED_HOLD_S if self._is_paced else 0.0))
 
 
 def plan_declared(planning: Planning) -> Generator[Need, Any, Plan]:

@@ -21,6 +21,7 @@ from garcon.pool.dataplane import DataPlane
 from garcon.pool.frames import Frame, FrameError
 from garcon.pool.jobs import Jobs
 from garcon.pool.nursery import Child
+from garcon.pool.pace import Allowances
 
 PAGE_EVENTS = 1_000  # SWF's maximum
 CALL_TIMEOUT_S = 10.0
@@ -57,6 +58,11 @@ class DecisionTask:
     replies: asyncio.Queue[Frame] = field(default_factory=asyncio.Queue)
 
     @property
+    def deadline_s(self) -> float:
+        """When the engine waits no longer, loop time."""
+        return self.taken_at_s + self.timeout_s
+
+    @property
     def fields(self) -> dict[str, Any]:
         """Return what a log line says of this task."""
         return {"workflow": self.workflow_id, "run": self.run_id}
@@ -91,6 +97,7 @@ class Decider:
         flow: FlowDescription,
         jobs: Jobs,
         on_useless: Callable[[int], None],
+        allowances: Allowances,
     ) -> None:
         """Talk to `child`.
 
@@ -99,6 +106,7 @@ class Decider:
             plane: reads history.
             flow: names the domain.
             jobs: takes what has to be said after an attempt was cut off.
+            allowances: how many activities its decisions may schedule.
             on_useless: told the slot of a decider that hangs or is deaf, and has to be ended.
         """
         self.child = child
@@ -109,6 +117,7 @@ class Decider:
         self._flow = flow
         self._jobs = jobs
         self._on_useless = on_useless
+        self._allowances = allowances
         self._turn = asyncio.Lock()
         self._is_reading = False
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -164,13 +173,17 @@ class Decider:
             if self.is_leaving:
                 raise CannotDecide("its decider is leaving")
             self.task = task
+            allowance, scheduled = self._allowances.take(), 0
             try:
-                await self._send_task(task)
-                return await self._converse(task)
+                await self._send_task(task, allowance)
+                answer = await self._converse(task)
+                scheduled = int(answer.head.get("scheduled", 0))
+                return answer
             except FrameError as error:
                 self._give_up()
                 raise CannotDecide(f"the decider is deaf: {error}") from error
             finally:
+                self._allowances.settle(allowance, scheduled)
                 self.task = None
                 if self._is_reading:
                     # It still waits for a page, and would take the next task's frames for it.
@@ -192,7 +205,7 @@ class Decider:
             task.pages.append(page)
             token = answer.get("nextPageToken")
 
-    async def _send_task(self, task: DecisionTask) -> None:
+    async def _send_task(self, task: DecisionTask, allowance: int | None) -> None:
         stream, head = self.child.stream, task.head
         await stream.send(
             "task",
@@ -205,15 +218,15 @@ class Decider:
             started=head["startedEventId"],
             previous=head.get("previousStartedEventId", 0),
             pages=len(task.pages),
-            allowance=None,
+            allowance=allowance,
         )
         for page in task.pages:
             await stream.send("page", page, task=task.number)
         task.pages.clear()
 
     async def _converse(self, task: DecisionTask) -> Frame:
-        """Serve the decider's requests for older events until it answers."""
-        next_page: str | None = ""
+        """Serve the decider's requests for histories, newest first, until it answers."""
+        next_page: str | None = None
         while True:
             frame = await task.replies.get()
             if frame.kind == "answer":
@@ -221,12 +234,18 @@ class Decider:
             if frame.kind == "gave_up":
                 raise CannotDecide(str(frame.head["text"]), blames_run=True)
             self._is_reading = True
+            run = (str(frame.head["workflow_id"]), str(frame.head["run_id"]))
+            if frame.head["begin"]:
+                next_page = ""
             if next_page is None:
                 raise CannotDecide("it asks for events before the first", blames_run=True)
-            page = await self._read_older(task, next_page)
-            next_page = read_answer(page).get("nextPageToken")
+            page = await self._read_older(task, run, next_page)
+            next_page = read_answer(page).get("nextPageToken") if page else None
             self._is_reading = False
-            await self.child.stream.send("page", page, task=task.number, last=next_page is None)
+            if page is None:
+                await self.child.stream.send("unknown", task=task.number)
+            else:
+                await self.child.stream.send("page", page, task=task.number, last=not next_page)
 
     async def _send_gone(self, task: DecisionTask) -> None:
         try:
@@ -234,16 +253,24 @@ class Decider:
         except FrameError:
             self._give_up()
 
-    async def _read_older(self, task: DecisionTask, token: str) -> bytes:
+    async def _read_older(
+        self, task: DecisionTask, run: tuple[str, str], token: str
+    ) -> bytes | None:
+        """Return a page of the history of `run`; None where that is another one, and unknown."""
         body: dict[str, Any] = {
             "domain": self._flow.domain,
-            "execution": {"workflowId": task.workflow_id, "runId": task.run_id},
+            "execution": {"workflowId": run[0], "runId": run[1]},
             "reverseOrder": True,
             "maximumPageSize": PAGE_EVENTS,
         }
         if token:
             body["nextPageToken"] = token
-        return await self._read("GetWorkflowExecutionHistory", body)
+        try:
+            return await self._read("GetWorkflowExecutionHistory", body)
+        except ServiceError as error:
+            if error.is_unknown_resource and run != (task.workflow_id, task.run_id):
+                return None
+            raise
 
     async def _read(self, operation: str, body: Mapping[str, Any]) -> bytes:
         """Read from the engine, over throttles and cuts of the line; `decide` bounds it.

@@ -12,10 +12,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from garcon.batch import is_schedule
 from garcon.decider import Answer, DecisionTask, FlowDecider
 from garcon.description import FlowDescription
 from garcon.errors import GarconError
 from garcon.flowdecider import tell_failure
+from garcon.kept import RunUnknown
 from garcon.pool.frames import Channel, Frame
 from garcon.shardfold import is_shard_type
 
@@ -61,10 +63,12 @@ class _Decision:
 
     def run(self) -> None:
         try:
-            pages = [self._next_page()[0] for _ in range(int(self._head["pages"]))]
-            events = [event for page in pages for event in page]
+            events = [event for page in self._first_pages() for event in page]
             answer = self._decider.decide(
-                self._decision_task(events), self._older, self._head.get("allowance")
+                self._decision_task(events),
+                self._older,
+                self._head.get("allowance"),
+                self._pages_of,
             )
         except BaseException as error:
             # SystemExit included: user code decides here, and cannot end its decider.
@@ -91,13 +95,35 @@ class _Decision:
 
     def _older(self) -> Iterator[list[dict[str, Any]]]:
         """Yield older pages of the history, newest first, down to its begin."""
-        last = False
+        return self._pages_of(self._head["workflow_id"], self._head["run_id"])
+
+    def _pages_of(self, workflow_id: str, run_id: str) -> Iterator[list[dict[str, Any]]]:
+        """Yield the pages of any execution's history, newest first.
+
+        Raises:
+            RunUnknown: the engine does not know it.
+        """
+        last, begin = False, True
         while not last:
-            self._channel.send("need", task=self._task)
-            events, last = self._next_page()
+            self._channel.send(
+                "need", task=self._task, workflow_id=workflow_id, run_id=run_id, begin=begin
+            )
+            page = self._next_page()
+            if page is None:
+                raise RunUnknown(workflow_id, run_id)
+            events, last = page
+            begin = False
             yield events
 
-    def _next_page(self) -> tuple[list[dict[str, Any]], bool]:
+    def _first_pages(self) -> Iterator[list[dict[str, Any]]]:
+        """Yield the pages that come with the task."""
+        for _ in range(int(self._head["pages"])):
+            page = self._next_page()
+            assert page is not None
+            yield page[0]
+
+    def _next_page(self) -> tuple[list[dict[str, Any]], bool] | None:
+        """Return a page and whether it is the last; None if there is no such history."""
         while True:
             frame = self._channel.receive()
             if frame is None:
@@ -108,6 +134,8 @@ class _Decision:
                 continue
             if frame.kind == "gone":
                 raise PageGone("the rest of the history could not be read")
+            if frame.kind == "unknown":
+                return None
             return _events(frame.body), bool(frame.head.get("last"))
 
     def _answer(self, answer: Answer) -> None:
@@ -122,6 +150,9 @@ class _Decision:
             hold_s=answer.hold_s,
             closes=answer.closes,
             count=len(answer.decisions),
+            scheduled=sum(is_schedule(decision) for decision in answer.decisions),
+            throttled=answer.throttled,
+            terminate=answer.terminate,
             notes=list(answer.notes),
         )
 

@@ -26,6 +26,8 @@ from garcon.pool.frames import Frame
 from garcon.pool.jobs import Jobs
 from garcon.pool.journal import Journal
 from garcon.pool.nursery import Child
+from garcon.pool.orphans import terminate, terminate_shards_of
+from garcon.pool.pace import Allowances, Pace
 from garcon.pool.replies import ask_again, fail_execution, with_token
 
 logger = logging.getLogger("garcon.pool")
@@ -62,6 +64,7 @@ class Deciding:
         *,
         on_overdue: Callable[[int], None],
         on_closing: Callable[[str], None],
+        pace: Pace | None = None,
     ) -> None:
         """Decide for executions of `flow`.
 
@@ -72,6 +75,7 @@ class Deciding:
             identity: names this pool in the histories.
             on_overdue: told the slot of a decider that is of no use any more and has to go.
             on_closing: told the run id when an answer that closes it was taken.
+            pace: bounds what all decisions together schedule a second; None for no bound.
         """
         self._plane = plane
         self._journal = journal
@@ -79,6 +83,7 @@ class Deciding:
         self._identity = identity
         self._on_overdue = on_overdue
         self._on_closing = on_closing
+        self._allowances = Allowances(pace, asyncio.get_running_loop().time)
         self._deciders: dict[int, Decider] = {}
         self._jobs = Jobs()
         self._held: dict[int, DecisionTask] = {}
@@ -98,7 +103,7 @@ class Deciding:
     def add_decider(self, child: Child) -> None:
         """Give decision tasks to this child from now on."""
         self._deciders[child.slot] = Decider(
-            child, self._plane, self._flow, self._jobs, self._on_overdue
+            child, self._plane, self._flow, self._jobs, self._on_overdue, self._allowances
         )
         self._wake.set()
 
@@ -262,17 +267,18 @@ class Deciding:
         try:
             answer = await self._decided(task, decider)
         except CannotDecide as verdict:
-            await self._respond(task, self._without_decision(task, verdict))
+            await self._respond_without_decision(task, verdict)
         except EngineError as error:
             log_event(logger, logging.WARNING, "decision.again", **task.fields, why=error)
             if not (isinstance(error, ServiceError) and error.is_unknown_resource):
                 await self._respond(task, ask_again(task.token))
         else:
             self._blames.pop(task.run_id, None)
-            for note in answer.head.get("notes", ()):
-                log_event(logger, logging.INFO, "decision.note", **task.fields, note=note)
+            self._take_notes(task, answer)
             await self._hold(task, float(answer.head["hold_s"]))
             closes = bool(answer.head["closes"])
+            shards = [(str(name), str(run)) for name, run in answer.head.get("terminate", ())]
+            await terminate(self._plane, self._flow.domain, shards, task.deadline_s)
             await self._respond(task, with_token(task.token, answer.body), closes=closes)
         self._held.pop(task.number, None)
         self._journal.let_go(task.token)
@@ -285,23 +291,32 @@ class Deciding:
         finally:
             self._wake.set()
 
-    def _without_decision(self, task: DecisionTask, verdict: CannotDecide) -> bytes:
-        """Return the answer to a task that could not be decided: the timer, mostly."""
+    def _take_notes(self, task: DecisionTask, answer: Frame) -> None:
+        for note in answer.head.get("notes", ()):
+            log_event(logger, logging.INFO, "decision.note", **task.fields, note=note)
+        if answer.head.get("throttled") and self._allowances.refused():
+            log_event(logger, logging.WARNING, "schedule.throttled", **task.fields)
+
+    async def _respond_without_decision(self, task: DecisionTask, verdict: CannotDecide) -> None:
+        """Answer a task that could not be decided: with the timer, mostly."""
         if not verdict.blames_run:
             level = logging.INFO if self._stopping.is_set() else logging.WARNING
             log_event(logger, level, "decision.again", **task.fields, why=verdict)
-            return ask_again(task.token)
-        blames = self._blames.pop(task.run_id, 0) + 1
+            await self._respond(task, ask_again(task.token))
+            return
+        # Kept over the end as well: with shards that were open, SWF takes a close only once it has
+        # told of theirs.
+        blames = self._blames[task.run_id] = self._blames.pop(task.run_id, 0) + 1
+        while len(self._blames) > BLAMED_MAX:
+            self._blames.popitem(last=False)
         if blames >= BLAMES_MAX:
             text = f"{blames} decisions in a row could not be made: {verdict}"
             log_event(logger, logging.ERROR, "decision.impossible", **task.fields, why=text)
-            return fail_execution(task.token, text)
-        self._blames[task.run_id] = blames
-        while len(self._blames) > BLAMED_MAX:
-            self._blames.popitem(last=False)
+            await self._fail(task, text)
+            return
         level = logging.WARNING
         log_event(logger, level, "decision.again", **task.fields, why=verdict, attempt=blames)
-        return ask_again(task.token)
+        await self._respond(task, ask_again(task.token))
 
     async def _hold(self, task: DecisionTask, hold_s: float) -> None:
         """Wait `hold_s` seconds so that one decision serves many completions; less on a stop."""
@@ -326,12 +341,15 @@ class Deciding:
                 self._on_closing(task.run_id)
 
     async def _fail(self, task: DecisionTask, text: str) -> None:
+        """Close an execution that its decider cannot close."""
+        await terminate_shards_of(self._plane, self._flow.domain, task.run_id, task.deadline_s)
         try:
             await self._send_answer(task, fail_execution(task.token, text))
         except EngineError as error:
             log_event(logger, logging.ERROR, "answer.lost", **task.fields, why=error)
+        else:
+            self._on_closing(task.run_id)
 
     async def _send_answer(self, task: DecisionTask, body: bytes) -> None:
-        deadline_s = task.taken_at_s + task.timeout_s
-        await self._plane.answer("RespondDecisionTaskCompleted", body, deadline_s=deadline_s)
+        await self._plane.answer("RespondDecisionTaskCompleted", body, deadline_s=task.deadline_s)
         self.decided += 1

@@ -4,130 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 from garcon.description import FlowDescription
 from garcon.errors import EngineUnreachable, ServiceError
-from garcon.pool.deciding import BLAMES_MAX, Deciding
-from garcon.pool.frames import Frame
-from garcon.pool.journal import Journal, read_holdings
-from garcon.pool.slots import ChildKind
-from tests.contract.pool_stand_ins import Peer, ScriptedPlane, wait_until
-
-FLOW = FlowDescription("dev", "flow", "1.0", ())
-POLL = f"PollForDecisionTask:{FLOW.task_list}"
-SHARD_POLL = f"PollForDecisionTask:{FLOW.shard_list}"
-RESPOND = "RespondDecisionTaskCompleted"
-
-
-def a_task(token: str = "token-1", run_id: str = "r", events: int = 3, **more) -> dict:
-    """Return what SWF answers a poll with."""
-    return {
-        "taskToken": token,
-        "startedEventId": 3,
-        "previousStartedEventId": 0,
-        "workflowExecution": {"workflowId": "w", "runId": run_id},
-        "workflowType": {"name": "flow", "version": "1.0"},
-        "events": [{"eventId": number, "eventType": "X"} for number in range(1, events + 1)],
-        **more,
-    }
-
-
-class Pool:
-    """Deciding between a scripted engine and deciders that the test plays."""
-
-    def __init__(self, folder, flow: FlowDescription = FLOW) -> None:
-        self.plane = ScriptedPlane()
-        self.journal = Journal("test", folder)
-        self.overdue: list[int] = []
-        self.closing: list[str] = []
-        self.deciding = Deciding(
-            self.plane,
-            self.journal,
-            flow,
-            "host:1",
-            on_overdue=self.overdue.append,
-            on_closing=self.closing.append,
-        )
-        self.peers: list[Peer] = []
-
-    async def decider(self, slot: int = 1) -> Peer:
-        """Add a decider."""
-        peer = await Peer.open(slot, ChildKind.DECIDER)
-        self.peers.append(peer)
-        self.deciding.add_decider(peer.child)
-        return peer
-
-    def offer(self, *tasks: dict) -> None:
-        """Have the engine give these tasks to the next polls."""
-        for task in tasks:
-            self.plane.tasks[POLL].put_nowait(task)
-
-    def held_in_journal(self) -> tuple[str, ...]:
-        """Return the decision tokens that a pool after this one would find."""
-        return read_holdings(self.journal.path.read_bytes()).decisions
-
-    async def say(self, peer: Peer, kind: str, body: bytes = b"", **head) -> None:
-        """Have the decider say something about its task."""
-        await self.deciding.on_frame(peer.child, Frame(kind, {"kind": kind, **head}, body))
-
-    async def answer(self, peer: Peer, task: int, **more) -> None:
-        """Have the decider answer its task with one decision."""
-        head = {"task": task, "hold_s": 0.0, "closes": False, **more}
-        await self.say(peer, "answer", b'{"decisions":[{"decisionType":"X"}]}', **head)
-
-    async def responses(self, count: int) -> list[dict]:
-        """Wait until so many decision tasks were answered, and return the answers."""
-        found: list[dict] = []
-
-        def are_there() -> bool:
-            found[:] = [body for name, body in self.plane.answered if name == RESPOND]
-            return len(found) >= count
-
-        await wait_until(are_there)
-        return found
-
-
-@asynccontextmanager
-async def a_pool(folder, flow: FlowDescription = FLOW) -> AsyncIterator[Pool]:
-    """Run a pool and take it down."""
-    pool = Pool(folder, flow)
-    running = asyncio.ensure_future(pool.deciding.run())
-    try:
-        yield pool
-    finally:
-        running.cancel()
-        await pool.deciding.abort()
-        await asyncio.wait({running})
-        for peer in pool.peers:
-            peer.close()
-        pool.journal.close()
-
-
-def is_again(response: dict) -> bool:
-    """Tell whether an answer is the 0-second timer and nothing else."""
-    (decision,) = response["decisions"]
-    return (
-        decision["decisionType"] == "StartTimer"
-        and decision["startTimerDecisionAttributes"]["startToFireTimeout"] == "0"
-    )
-
-
-def failure_of(response: dict) -> str:
-    """Return the reason of an answer that fails the execution."""
-    (decision,) = response["decisions"]
-    assert decision["decisionType"] == "FailWorkflowExecution"
-    return decision["failWorkflowExecutionDecisionAttributes"]["reason"]
-
-
-async def task_of(peer: Peer) -> int:
-    """Return the number of the task that the decider is sent next, its pages read."""
-    head = (await peer.receive()).head
-    for _ in range(head["pages"]):
-        assert (await peer.receive()).kind == "page"
-    return head["task"]
-
+from garcon.pool.deciding import BLAMES_MAX
+from tests.contract.deciding_harness import (
+    POLL,
+    RESPOND,
+    SHARD_POLL,
+    a_pool,
+    a_task,
+    failure_of,
+    is_again,
+    task_of,
+)
+from tests.contract.pool_stand_ins import wait_until
 
 # -- the plain way --------------------------------------------------------------------------------
 
@@ -214,9 +106,9 @@ def test_older_pages_are_served_newest_first_down_to_the_first(tmp_path):
             pool.offer(a_task())
             task = await task_of(peer)
 
-            await pool.say(peer, "need", task=task)
+            await pool.need(peer, task)
             first = await peer.receive()
-            await pool.say(peer, "need", task=task)
+            await pool.need(peer, task, begin=False)
             second = await peer.receive()
             await pool.answer(peer, task)
 
@@ -360,7 +252,7 @@ def test_a_decider_that_dies_while_older_events_are_fetched_is_answered_for_at_o
             pool.plane.call = call
             peer = await pool.decider()
             pool.offer(a_task())
-            await pool.say(peer, "need", task=await task_of(peer))
+            await pool.need(peer, await task_of(peer))
             await asked.wait()
 
             pool.deciding.remove_decider(1, "was killed by SIGKILL")
@@ -493,7 +385,7 @@ def test_a_decider_whose_history_cannot_be_read_is_told_and_serves_the_next_task
             pool.offer(a_task("first"))
             task = await task_of(peer)
 
-            await pool.say(peer, "need", task=task)
+            await pool.need(peer, task)
             gone = await peer.receive()
             assert (gone.kind, gone.head["task"]) == ("gone", task)
             assert is_again((await pool.responses(1))[0])
@@ -523,7 +415,7 @@ def test_history_is_read_over_a_throttle_and_a_cut(tmp_path):
             pool.offer(a_task())
             task = await task_of(peer)
 
-            await pool.say(peer, "need", task=task)
+            await pool.need(peer, task)
 
             assert (await peer.receive()).kind == "page"
 
@@ -549,7 +441,7 @@ def test_refused_decisions_fail_the_execution_with_the_engine_s_text(tmp_path):
 
             responses = await pool.responses(2)
             assert "too long at decisions.1" in failure_of(responses[1])
-            assert pool.closing == []
+            assert pool.closing == ["r"]
 
     asyncio.run(scenario())
 

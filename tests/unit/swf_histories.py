@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from garcon.kept import DecisionTask
+from garcon.kept import DecisionTask, RunUnknown
 
 OPEN_ACTIVITIES_MAX = 1_000
 DECISIONS_MAX = 100
@@ -509,6 +509,8 @@ class World:
 
     def fetch_run(self, workflow_id: str, run_id: str) -> Iterator[Sequence[dict[str, Any]]]:
         """Yield a run's history in pages, newest first."""
+        if workflow_id not in self.runs:
+            raise RunUnknown(workflow_id, run_id)
         assert self.runs[workflow_id].run_id == run_id
         return self.runs[workflow_id].older()
 

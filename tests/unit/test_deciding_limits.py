@@ -303,3 +303,34 @@ def test_description_survives_json_with_all_its_options():
     flow = FlowDescription("d", "f", "1", (activity,))
 
     assert flow == FlowDescription.from_json(json.loads(json.dumps(flow.to_json())))
+
+
+def test_a_decision_that_the_pace_cuts_short_waits_for_company():
+    """Asked at once, it would only find the allowance used up once more."""
+    swf = Swf()
+    decider = decider_of(flow_of(many={"generators": [numbers(300)]}))
+
+    first = decide(swf, decider, allowance=20)
+    assert 20 == len(ids(swf))
+    assert 0.0 == first.hold_s
+    assert [("garcon.due", "1")] == [
+        (one["timerId"], one["startToFireTimeout"]) for one in swf.kinds("TimerStarted")
+    ]
+
+    swf.complete(swf.start()[0])
+    assert 0.5 == decide(swf, decider, allowance=0).hold_s
+    assert 20 == len(ids(swf))
+
+
+def test_a_refusal_for_the_rate_is_told_once():
+    """By the decision that sees it, so that the pool slows down, and by none after it."""
+    swf = Swf()
+    swf.refuse = ("ACTIVITY_CREATION_RATE_EXCEEDED", 1)
+    decider = decider_of(flow_of(many={"generators": [numbers(50)]}))
+
+    told = []
+    for _ in range(4):
+        told.append(decide(swf, decider).throttled)
+        swf.complete(swf.start()[0])
+
+    assert [False, True, False, False] == told

@@ -69,6 +69,27 @@ def test_a_resumed_execution_that_came_to_nothing_hides_nothing():
     assert 2 == len(ids(third.root))
 
 
+def test_an_execution_that_the_engine_no_longer_knows_cannot_be_resumed():
+    """Named by the input it fails the new one; deeper down it is nobody's loss."""
+    lost = World(Swf({"garcon.resume": {"workflow_id": "long gone", "run_id": "r"}}))
+    play_world(lost, decider_of(metrics()))
+    assert "WorkflowExecutionFailed" == lost.root.status
+    assert (
+        "knows no execution 'long gone'" in lost.root.kinds("WorkflowExecutionFailed")[0]["reason"]
+    )
+
+    first = World(Swf())
+    play_world(first, decider_of(metrics()), failing(2, 7))
+    second = resumed(first)
+    play_world(second, decider_of(metrics()), failing(2, 7))
+    third = resumed(second, 3)
+    del third.runs[first.root.workflow_id]
+    play_world(third, decider_of(metrics()))
+
+    assert "WorkflowExecutionCompleted" == third.root.status
+    assert 2 == len(ids(third.root))
+
+
 def test_after_the_mend_exactly_one_instance_runs():
     """What was done is done; the failed instance, and what required it, runs."""
     first = World(Swf({"a": 1}))
