@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import functools
 import importlib
+import math
 import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import click
 
@@ -121,6 +122,23 @@ def _procs(_context: click.Context, _option: click.Parameter, value: str) -> int
     return int(value)
 
 
+def _schedule_rate(
+    _context: click.Context, _option: click.Parameter, value: str
+) -> float | Literal["auto"] | None:
+    """Return the number that `--schedule-rate` says, None for `none`."""
+    if value == "none":
+        return None
+    if value == "auto":
+        return "auto"
+    try:
+        rate = float(value)
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise click.BadParameter(f"{value!r} is neither 'auto', 'none' nor a number above 0")
+    return rate
+
+
 @main.command(epilog=_POOL_EPILOG, context_settings=_CONTEXT)
 @click.argument("flow")
 @click.option(
@@ -151,6 +169,11 @@ def _procs(_context: click.Context, _option: click.Parameter, value: str) -> int
 @click.option(
     "--priority", type=click.IntRange(PRIORITY_MIN, PRIORITY_MAX), metavar="N",
     help="SWF's task priority of that execution; more goes first.",
+)  # fmt: skip
+@click.option(
+    "--schedule-rate", callback=_schedule_rate, default="auto", show_default=True,
+    metavar="N|auto|none",
+    help="Activities that this pool has scheduled a second; auto is 180 on AWS, none elsewhere.",
 )  # fmt: skip
 @click.option(
     "--drain-timeout", type=click.FloatRange(0), default=75.0, show_default=True, metavar="S",

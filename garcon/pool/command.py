@@ -118,6 +118,7 @@ def configure_pool(words: Mapping[str, Any]) -> PoolConfig:
         input=data,
         workflow_id=workflow_id,
         priority=words["priority"],
+        schedule_rate=words["schedule_rate"],
         drain_timeout_s=words["drain_timeout"],
         activities=parse_activities(words["activities"]),
         cancel_grace_s=words["cancel_grace"],

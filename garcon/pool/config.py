@@ -8,7 +8,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from garcon.errors import UsageError
 from garcon.log import LogSettings
@@ -40,6 +40,8 @@ class PoolConfig:
         input: input of the execution to run; None for a pool that only serves.
         workflow_id: id of that execution; None for the one that follows from flow and input.
         priority: SWF's task priority of that execution, None for SWF's default.
+        schedule_rate: activities that may be scheduled a second; None for any number, `auto` for
+            what the engine asks for.
         drain_timeout_s: how long running tasks may go on after a stop.
         activities: names of the activities to serve; None for all that are the flow's own.
         cancel_grace_s: how long a canceled task may take to end by itself.
@@ -60,6 +62,7 @@ class PoolConfig:
     input: Mapping[str, Any] | None = None
     workflow_id: str | None = None
     priority: int | None = None
+    schedule_rate: float | Literal["auto"] | None = "auto"
     drain_timeout_s: float = DRAIN_TIMEOUT_S
     activities: tuple[str, ...] | None = None
     cancel_grace_s: float = CANCEL_GRACE_S

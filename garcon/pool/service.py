@@ -32,6 +32,7 @@ from garcon.pool.jobs import Jobs
 from garcon.pool.journal import Journal
 from garcon.pool.mission import Desk, Mission
 from garcon.pool.nursery import Child
+from garcon.pool.pace import AWS_RATE_PER_S, Pace
 from garcon.pool.recovery import answer_for_the_dead
 from garcon.pool.registration import RETENTION_DAYS, ensure_types
 from garcon.pool.slots import ChildKind
@@ -184,6 +185,7 @@ class Service:
             self._config.identity,
             on_overdue=self._on_overdue,
             on_closing=self._on_closing,
+            pace=self._pace(engine),
         )
         self._desk = Desk(
             flow,
@@ -400,6 +402,13 @@ class Service:
                 log_event(logger, logging.INFO, "control.again", why=error)
             await asyncio.sleep(pause_s)
         return await loop.run_in_executor(self._helper, call, *args)
+
+    def _pace(self, engine: client.Engine) -> Pace | None:
+        """Return what bounds the schedules of this pool, None where nothing does."""
+        rate = self._config.schedule_rate
+        if rate == "auto":
+            rate = AWS_RATE_PER_S if engine.kind == "aws" else None
+        return None if rate is None else Pace(rate, asyncio.get_running_loop().time())
 
     def _on_closing(self, run_id: str) -> None:
         if self._mission is not None:
