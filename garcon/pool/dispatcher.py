@@ -234,9 +234,12 @@ class Dispatcher:
             self._pump()
 
     def _next_tick_s(self, now_s: float) -> float:
-        """Return for how long the loop may sleep without being late for a task's end."""
-        end_s = self._endings.next_s()
-        return TICK_S if end_s is None else min(TICK_S, max(TICK_MIN_S, end_s - now_s))
+        """Return for how long the loop may sleep without being late for a task's end or beat."""
+        due_s = min(
+            self._endings.next_s(now_s + TICK_S),
+            self._heartbeats.next_s(self._held, now_s + TICK_S),
+        )
+        return max(TICK_MIN_S, due_s - now_s)
 
     async def drain(self, deadline_s: float) -> None:
         """Take nothing more; return when nothing is held and no poll waits, or at the deadline.

@@ -61,14 +61,16 @@ class Endings:
         self._on_overdue = on_overdue
         self._cancel_grace_s = cancel_grace_s
 
-    def next_s(self) -> float | None:
-        """Return when the next task's time is over, loop time; None where nothing runs."""
-        return min(self._ends(), default=None)
+    def next_s(self, latest_s: float) -> float:
+        """Return when the next task's time is over, loop time; `latest_s` at the latest."""
+        return min(latest_s, min(self._ends(), default=latest_s))
 
     def _ends(self) -> Iterator[float]:
         for seat in self._crew:
             for task in seat.tasks.values():
                 yield overdue_at_s(task.taken_at_s, task.start_to_close_s)
+                if task.cancel_by_s is not None:
+                    yield task.cancel_by_s
             if seat.ghosts and not seat.tasks and not seat.ended:
                 yield seat.end_by_s
 

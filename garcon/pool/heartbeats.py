@@ -52,6 +52,11 @@ class Heartbeats:
                 task.next_beat_s = now_s + task.heartbeat_s / BEATS_A_TIMEOUT
                 self._jobs.spawn(self.beat(task))
 
+    def next_s(self, tasks: Mapping[int, ActivityTask], latest_s: float) -> float:
+        """Return when the next beat is due, loop time; `latest_s` at the latest."""
+        due = (task.next_beat_s for task in tasks.values() if not task.vanished)
+        return min(latest_s, min(due, default=latest_s))
+
     def set_timing(self, task: ActivityTask, head: Mapping[str, Any]) -> None:
         """Go by the times that a task's worker has found for its input."""
         task.heartbeat_s = float(head.get("heartbeat_s", task.heartbeat_s))
