@@ -161,9 +161,7 @@ def test_silence_and_cancellation_end_the_connection_with_the_call() -> None:
     half = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"
 
     async def scenario() -> None:
-        async with Server(
-            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", plain(b"own")
-        ) as server:
+        async with Server(half, plain(b"own")) as server:
             line = way(server.port, connections=1)
             with pytest.raises(asyncio.TimeoutError):
                 await line.send(REQUEST, 0.05)
