@@ -8,11 +8,11 @@ PYTEST_ARGS ?=
 py := $(VENV)/bin/python
 pip_install := $(py) -m pip install --quiet --disable-pip-version-check
 benchmarks := $(basename $(notdir $(wildcard benchmarks/[!_]*.py)))
-input := {"start": "2026-01-01", "end": "2026-01-07"}
+input := {"start": "2026-01-01", "end": "2026-01-31"}
 
 .PHONY: run test check check-code check-tests bench docs clean
 
-run: $(VENV)/.ready-flows  ## 7 days x 250 countries on 16 processes
+run: $(VENV)/.ready-flows  ## January x 250 countries on 16 processes
 	$(py) -m garcon.pool flows.metrics --procs 16 --engine local --input '$(input)'
 
 test: $(VENV)/.ready-test  ## the whole suite

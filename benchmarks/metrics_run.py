@@ -3,7 +3,7 @@
     python -m benchmarks.metrics_run
 
 Seven days x 250 countries of `flows.metrics` on sixteen workers, engine cold, set-up of the
-virtual environment left out: what `make run` does after its first time. Memory is the proportional
+virtual environment left out: the first week of what `make run` does. Memory is the proportional
 set size (PSS), which shares a page among those who have it; the sum over processes is what the
 machine gives. Samples are taken every second; the table shows each kind's highest sum.
 """

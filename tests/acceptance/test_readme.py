@@ -68,11 +68,11 @@ def test_the_two_commands_begin_the_readme():
 
 
 def test_make_run_is_the_main_job():
-    """Seven days, all countries, sixteen processes, an engine of its own."""
+    """A month, all countries, sixteen processes, an engine of its own."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
 
     assert "-m garcon.pool flows.metrics --procs 16 --engine local --input '$(input)'" in makefile
-    data = {"start": "2026-01-01", "end": "2026-01-07"}
+    data = {"start": "2026-01-01", "end": "2026-01-31"}
     assert f"input := {json.dumps(data)}\n" in makefile
     assert f"started execution {default_workflow_id('metrics', data)} (run" in README
 

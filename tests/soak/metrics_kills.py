@@ -95,9 +95,11 @@ class Soak:
         for day, country in random_hundred(rows):
             expected = source_facts(day, country)
             assert expected == {key: getattr(rows[day, country], key) for key in expected}
-        (events,) = self._place.histories(metrics.domain)
-        assert_legal_history(events)
-        assert self._rows + 2 == len(list(of_type(events, "ActivityTaskCompleted")))
+        completed = 0
+        for events in self._place.histories(metrics.domain):
+            assert_legal_history(events)
+            completed += len(list(of_type(events, "ActivityTaskCompleted")))
+        assert self._rows + 2 == completed
         if self._victim == "workers":
             for pool, pid in self._kills:
                 assert pool.lines_with(f"pid={pid}", "SIGKILL"), f"no word of {pid}:\n{pool.err()}"
