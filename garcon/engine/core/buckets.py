@@ -50,9 +50,13 @@ AWS_RATES: Final[dict[str, Rate]] = {
         ("StartTimer", 2000, 200),
         ("StartChildWorkflowExecution", 500, 12),
         ("SignalExternalWorkflowExecution RequestCancelExternalWorkflowExecution", 1200, 120),
+        ("TasksPerTaskList", 2000, 2000),
     )
     for name in names.split()
 }
+
+# The rate in the table that holds for each task list by itself: activity tasks scheduled into it.
+PER_TASK_LIST: Final = "TasksPerTaskList"
 
 # Per execution; AWS does not raise these.
 EXECUTION_RATES: Final[dict[str, Rate]] = {

@@ -105,8 +105,10 @@ def _schedule_activity(draft: Draft, given: dict[str, Any], done: int, world: Wo
     record = world.activity_type(state.profile.domain, name, version)
     settings: dict[str, Any] = {}
     cause = _activity_cause(state, given, record, settings) if record else _NO_ACTIVITY_TYPE
-    if cause is None and not world.allow("ScheduleActivityTask"):
-        cause = "ACTIVITY_CREATION_RATE_EXCEEDED"
+    if cause is None:
+        task_list = f"{state.profile.domain}/{settings['taskList']['name']}"
+        if not world.allow("ScheduleActivityTask", task_list):
+            cause = "ACTIVITY_CREATION_RATE_EXCEEDED"
     head = {"activityType": {"name": name, "version": version}, "activityId": given["activityId"]}
     if cause is not None or record is None:
         failure = {**head, "cause": cause, "decisionTaskCompletedEventId": done}

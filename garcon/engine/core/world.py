@@ -26,8 +26,14 @@ class World(Protocol):
     def mint_run_id(self) -> str:
         """A new run id."""
 
-    def allow(self, decision_type: str) -> bool:
-        """Whether the account's rate for such decisions permits one more; takes a token."""
+    def allow(self, decision_type: str, task_list: str | None = None) -> bool:
+        """Whether the rates for such decisions permit one more; takes a token.
+
+        Args:
+            decision_type: The account's rate that is asked.
+            task_list: The list, with its domain, that a task would go to and whose own rate is
+                asked too.
+        """
 
     def has_lambda(self) -> bool:
         """Whether this engine can run functions at all."""

@@ -60,8 +60,8 @@ class Committed(Protocol):
     def mint_run_id(self) -> str:
         """A new run id."""
 
-    def allow(self, decision_type: str) -> bool:
-        """Whether the rate of such decisions permits one more."""
+    def allow(self, decision_type: str, task_list: str | None = None) -> bool:
+        """Whether the rates of such decisions and of a task list permit one more."""
 
     def has_lambda(self) -> bool:
         """Whether functions can be run."""
@@ -161,9 +161,9 @@ class Batch:
         """A new run id."""
         return self._world.mint_run_id()
 
-    def allow(self, decision_type: str) -> bool:
-        """Whether the rate of such decisions permits one more."""
-        return self._world.allow(decision_type)
+    def allow(self, decision_type: str, task_list: str | None = None) -> bool:
+        """Whether the rates of such decisions and of a task list permit one more."""
+        return self._world.allow(decision_type, task_list)
 
     def has_lambda(self) -> bool:
         """Whether functions can be run."""

@@ -12,14 +12,23 @@ from pathlib import Path
 from typing import Any, Final
 
 from garcon.engine.core import faults
-from garcon.engine.core.buckets import AWS_RATES, EXECUTION_RATES, Level, Rate, refilled, take
+from garcon.engine.core.buckets import (
+    AWS_RATES,
+    EXECUTION_RATES,
+    PER_TASK_LIST,
+    Level,
+    Rate,
+    refilled,
+    take,
+)
+from garcon.engine.core.tables import DECISIONS
 from garcon.engine.service.clock import Clock
 
 _MANY: Final = 10_000
 
 
 class Throttle:
-    """Token buckets by account and by execution.
+    """Token buckets by account, by task list and by execution.
 
     Args:
         rates: The account's rates by operation and by decision type; what is missing is free.
@@ -35,10 +44,18 @@ class Throttle:
         self._clock = clock
         self._levels: dict[tuple[str, str], Level] = {}
 
-    def allow(self, name: str) -> bool:
-        """Take a token for an operation or a decision; False when the bucket is empty."""
+    def allow(self, name: str, task_list: str | None = None) -> bool:
+        """Take a token for an operation or a decision; False when a bucket is empty.
+
+        Args:
+            name: The operation or decision.
+            task_list: The list, with its domain, that a task would go to.
+        """
         rate = self._rates.get(name)
-        return rate is None or self._take(rate, (name, ""))
+        if rate is not None and not self._take(rate, (name, "")):
+            return False
+        rate = self._rates.get(PER_TASK_LIST) if task_list is not None else None
+        return rate is None or self._take(rate, (PER_TASK_LIST, task_list or ""))
 
     def check(self, operation: str, given: Mapping[str, Any]) -> None:
         """Take the tokens of a call.
@@ -92,15 +109,18 @@ def load_rates(wanted: str) -> dict[str, Rate]:
         return {}
     if wanted == "aws":
         return dict(AWS_RATES)
-    raised = json.loads(Path(wanted).read_text(encoding="utf-8"))
+    try:
+        raised = json.loads(Path(wanted).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{wanted}: this is no JSON: {error}") from error
     if not isinstance(raised, dict):
         raise ValueError(f"{wanted}: expected a JSON object of name: [bucket, refill]")
     rates: dict[str, Rate] = dict(AWS_RATES)
     for name, value in raised.items():
-        if name not in AWS_RATES:
+        if name not in AWS_RATES and name not in DECISIONS:
             raise ValueError(f"{wanted}: {name!r} is no operation or decision with a rate")
         if value is None:
-            del rates[name]
+            rates.pop(name, None)
         else:
             rates[name] = _rate(wanted, name, value)
     return rates

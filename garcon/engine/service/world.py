@@ -40,7 +40,7 @@ class World:
 
     Args:
         database: Where it is kept.
-        allow: The rate of decisions; takes the decision type.
+        allow: The rate of decisions; takes the decision type and a task list or None.
         has_lambda: Whether functions can be run.
     """
 
@@ -48,7 +48,7 @@ class World:
         self,
         database: Database,
         *,
-        allow: Callable[[str], bool] = lambda _: True,
+        allow: Callable[[str, str | None], bool] = lambda *_: True,
         has_lambda: bool = False,
     ) -> None:
         self.database = database
@@ -118,9 +118,9 @@ class World:
         """A new run id."""
         return mint_run_id()
 
-    def allow(self, decision_type: str) -> bool:
-        """Whether the rate of such decisions permits one more."""
-        return self._allow(decision_type)
+    def allow(self, decision_type: str, task_list: str | None = None) -> bool:
+        """Whether the rates of such decisions and of a task list permit one more."""
+        return self._allow(decision_type, task_list)
 
     def has_lambda(self) -> bool:
         """Whether functions can be run."""

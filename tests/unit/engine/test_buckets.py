@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from garcon.engine.core.buckets import AWS_RATES, EXECUTION_RATES, Level, Rate, take
+from garcon.engine.core.buckets import AWS_RATES, EXECUTION_RATES, PER_TASK_LIST, Level, Rate, take
 from garcon.engine.core.tables import DECISIONS
 from garcon.engine.service.operations import OPERATIONS
 
@@ -33,7 +33,7 @@ def test_no_more_leaves_a_bucket_than_its_size_and_its_refill(pauses_ms: list[in
 
 
 def test_every_rate_belongs_to_an_operation_or_a_decision() -> None:
-    """And every operation has one."""
-    assert set(AWS_RATES) <= set(OPERATIONS) | set(DECISIONS)
+    """Or to task lists; and every operation has one."""
+    assert set(AWS_RATES) <= set(OPERATIONS) | set(DECISIONS) | {PER_TASK_LIST}
     assert set(OPERATIONS) <= set(AWS_RATES)
     assert set(EXECUTION_RATES) <= set(OPERATIONS)
