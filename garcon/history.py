@@ -31,6 +31,9 @@ FanOutKey = tuple[str, str]  #: activity, and the schedule id of a custom decide
 #: Timer with which a decision that could not be finished asks to be made again.
 AGAIN_TIMER = "garcon.again"
 
+#: The same, where that had nothing to do with the run: its pool was stopping, say.
+ANEW_TIMER = "garcon.anew"
+
 #: Causes of a refused schedule that pass with time; SWF Developer Guide, "Amazon SWF quotas".
 RATE_EXCEEDED = "ACTIVITY_CREATION_RATE_EXCEEDED"
 PASSING_CAUSES = frozenset({"OPEN_ACTIVITIES_LIMIT_EXCEEDED", RATE_EXCEEDED})
@@ -426,6 +429,8 @@ class RunState:
         self.timers[timer_id] = Timer(event_id, at_s + float(found["startToFireTimeout"]))
         if timer_id == AGAIN_TIMER:
             self.deaths = self._deaths_before + 1
+        elif timer_id == ANEW_TIMER:
+            self.deaths = self._deaths_before
 
     def _on_timer_fired(self, event_id: int, _: float, found: Attributes) -> None:
         self.timers.pop(found["timerId"], None)

@@ -16,14 +16,14 @@ from typing import Any
 from garcon.batch import DUE_TIMER, MORE_TIMER
 from garcon.errors import GarconError
 from garcon.flowdecider import FlowDecider
-from garcon.history import AGAIN_TIMER, RunState
+from garcon.history import AGAIN_TIMER, ANEW_TIMER, RunState
 from garcon.kept import FetchRun, settle_owed
 from garcon.planner import Planning
 
 Event = Mapping[str, Any]
 
 #: Timers that pace or a limit may put behind what was decided.
-_OWN_TIMERS = (MORE_TIMER, DUE_TIMER, AGAIN_TIMER)
+_OWN_TIMERS = (MORE_TIMER, DUE_TIMER, AGAIN_TIMER, ANEW_TIMER)
 
 #: For each event that tells of a decision: the decision's type, and the attributes that count.
 _TOLD: dict[str, tuple[str, tuple[str, ...]]] = {

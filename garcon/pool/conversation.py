@@ -120,6 +120,7 @@ class Decider:
         self._allowances = allowances
         self._turn = asyncio.Lock()
         self._is_reading = False
+        self._is_innocent = False  # of its process' end
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def hear(self, frame: Frame) -> None:
@@ -127,9 +128,10 @@ class Decider:
         if self.task is not None and frame.head.get("task") == self.task.number:
             self.task.replies.put_nowait(frame)
 
-    def end(self, status: str) -> None:
+    def end(self, status: str, *, with_zygote: bool = False) -> None:
         """Note that its process is no more, and how it ended: `was killed by SIGKILL`."""
         self.is_leaving = True
+        self._is_innocent = with_zygote
         if not self._ended.done():
             self._ended.set_result(status)
 
@@ -158,8 +160,8 @@ class Decider:
     def _why_not(self, task: DecisionTask, limit_s: float) -> CannotDecide:
         is_its_turn = self.task is task
         if self._ended.done():
-            status = self._ended.result()
-            return CannotDecide(f"the decider {status}", blames_run=is_its_turn)
+            text = f"the decider {self._ended.result()}"
+            return CannotDecide(text, blames_run=is_its_turn and not self._is_innocent)
         if not is_its_turn:
             return CannotDecide(f"no decider was free for {limit_s:.0f} s")
         if self._is_reading:

@@ -112,11 +112,19 @@ class Deciding:
         if slot in self._deciders:
             self._deciders[slot].is_leaving = True
 
-    def remove_decider(self, slot: int, status: str = "is gone") -> None:
-        """Take note of a decider's end, which was so: `was killed by SIGKILL`."""
+    def remove_decider(
+        self, slot: int, status: str = "is gone", *, with_zygote: bool = False
+    ) -> None:
+        """Take note of a decider's end.
+
+        Args:
+            slot: its place.
+            status: how it ended: `was killed by SIGKILL`.
+            with_zygote: it only went down with its zygote.
+        """
         decider = self._deciders.pop(slot, None)
         if decider is not None:
-            decider.end(status)
+            decider.end(status, with_zygote=with_zygote)
 
     def is_busy(self, slot: int) -> bool:
         """Whether the decider in this slot has a task."""
@@ -271,7 +279,7 @@ class Deciding:
         except EngineError as error:
             log_event(logger, logging.WARNING, "decision.again", **task.fields, why=error)
             if not (isinstance(error, ServiceError) and error.is_unknown_resource):
-                await self._respond(task, ask_again(task.token))
+                await self._respond(task, ask_again(task.token, blames_run=False))
         else:
             self._blames.pop(task.run_id, None)
             self._take_notes(task, answer)
@@ -302,7 +310,7 @@ class Deciding:
         if not verdict.blames_run:
             level = logging.INFO if self._stopping.is_set() else logging.WARNING
             log_event(logger, level, "decision.again", **task.fields, why=verdict)
-            await self._respond(task, ask_again(task.token))
+            await self._respond(task, ask_again(task.token, blames_run=False))
             return
         # Kept over the end as well: with shards that were open, SWF takes a close only once it has
         # told of theirs.
@@ -316,7 +324,7 @@ class Deciding:
             return
         level = logging.WARNING
         log_event(logger, level, "decision.again", **task.fields, why=verdict, attempt=blames)
-        await self._respond(task, ask_again(task.token))
+        await self._respond(task, ask_again(task.token, blames_run=True))
 
     async def _hold(self, task: DecisionTask, hold_s: float) -> None:
         """Wait `hold_s` seconds so that one decision serves many completions; less on a stop."""

@@ -71,7 +71,7 @@ async def _fail_activity(plane: DataPlane, token: str, kind: Kind = Kind.LOST) -
 
 
 async def _ask_again(plane: DataPlane, token: str) -> None:
-    await _say(plane, "RespondDecisionTaskCompleted", ask_again(token))
+    await _say(plane, "RespondDecisionTaskCompleted", ask_again(token, blames_run=True))
 
 
 async def _say(plane: DataPlane, operation: str, body: dict[str, str] | bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from garcon.history import AGAIN_TIMER
+from garcon.history import AGAIN_TIMER, ANEW_TIMER
 from garcon.outcome import DETAILS_MAX, REASON_MAX, cut
 
 
@@ -15,11 +15,17 @@ def with_token(token: str, body: bytes) -> bytes:
     return b'{"taskToken":' + json.dumps(token).encode() + comma + rest
 
 
-def ask_again(token: str) -> bytes:
-    """Return an answer that decides nothing and has the engine ask again at once."""
+def ask_again(token: str, *, blames_run: bool) -> bytes:
+    """Return an answer that decides nothing and has the engine ask again at once.
+
+    Args:
+        token: the decision task's.
+        blames_run: whether it may be the run's own fault; such a run is not asked for ever.
+    """
+    timer_id = AGAIN_TIMER if blames_run else ANEW_TIMER
     timer = {
         "decisionType": "StartTimer",
-        "startTimerDecisionAttributes": {"timerId": AGAIN_TIMER, "startToFireTimeout": "0"},
+        "startTimerDecisionAttributes": {"timerId": timer_id, "startToFireTimeout": "0"},
     }
     return json.dumps({"taskToken": token, "decisions": [timer]}).encode()
 

@@ -149,7 +149,8 @@ class Service:
             self._display.note(engine.describe(flow.domain))
             await self._control(client.ensure, engine)
             await self._register(engine, flow)
-            self._journal = Journal(engine.key)
+            later = asyncio.get_running_loop().call_soon
+            self._journal = Journal(engine.key, later=later)
             plane = DataPlane(
                 engine,
                 connections=self._connections(flow),
@@ -272,7 +273,9 @@ class Service:
             self._dispatcher.retire_worker(slot)
             self._deciding.retire_decider(slot)
 
-    def remove(self, slot: int, status: str, facts: Mapping[str, Any]) -> None:
+    def remove(
+        self, slot: int, status: str, facts: Mapping[str, Any], *, with_zygote: bool = False
+    ) -> None:
         """Take note of a child's end, and answer for what it had in hand."""
         self._waiting.pop(slot, None)
         self._retired.discard(slot)
@@ -280,7 +283,7 @@ class Service:
             return  # its token stays in the journal
         if self._dispatcher is not None and self._deciding is not None:
             self._dispatcher.remove_worker(slot, status, facts)
-            self._deciding.remove_decider(slot, status)
+            self._deciding.remove_decider(slot, status, with_zygote=with_zygote)
 
     def is_busy(self, slot: int) -> bool:
         """Whether the child in this slot has a task in hand."""

@@ -406,7 +406,7 @@ class Supervisor:
             "cpu_s": fact.cpu_s,
             "peak_kb": fact.peak_kb,
         }
-        self._service.remove(fact.slot, fact.status, told)
+        self._service.remove(fact.slot, fact.status, told, with_zygote=fact.with_zygote)
         self._facts.put_nowait(
             Exited(fact.slot, fact.pid, fact.status, fact.signal, busy, fact.with_zygote)
         )

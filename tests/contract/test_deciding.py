@@ -343,6 +343,27 @@ def test_a_run_that_kills_its_deciders_is_failed_with_the_reason(tmp_path):
     asyncio.run(scenario())
 
 
+def test_a_run_whose_deciders_go_down_with_their_zygote_is_not_blamed(tmp_path):
+    """Nothing that it did has killed them, however often it happens."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            for attempt in range(BLAMES_MAX + 1):
+                peer = await pool.decider()
+                pool.offer(a_task(f"token-{attempt}"))
+                await task_of(peer)
+                pool.deciding.remove_decider(1, "went down with its zygote", with_zygote=True)
+                responses = await pool.responses(attempt + 1)
+
+            assert {"garcon.anew"} == {
+                one["startTimerDecisionAttributes"]["timerId"]
+                for response in responses
+                for one in response["decisions"]
+            }
+
+    asyncio.run(scenario())
+
+
 def test_a_decision_that_comes_forgives_the_run_its_failures(tmp_path):
     """Only failures in a row count."""
 

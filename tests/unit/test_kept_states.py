@@ -227,3 +227,28 @@ def test_a_history_that_was_read_the_second_time_counts_no_more():
         swf.complete(swf.start(1)[0])
 
     assert swf.status is None
+
+
+@pytest.mark.parametrize(
+    ("timers", "status"),
+    [
+        (["garcon.anew"] * 5, None),
+        (["garcon.again", "garcon.anew", "garcon.again"], None),
+        (
+            ["garcon.again", "garcon.anew", "garcon.again", "garcon.anew", "garcon.again"],
+            "WorkflowExecutionFailed",
+        ),
+    ],
+)
+def test_what_had_nothing_to_do_with_the_run_does_not_count_against_it(timers, status):
+    """A pool that stops or a zygote that dies: neither counted, nor a proof that all is well."""
+    swf = run_of(6)
+    flow = flow_of(many={"generators": [numbers(300)]})
+    for timer in timers:
+        assert swf.poll()
+        swf.respond([start_timer(timer, 0)])
+        swf.advance(0)
+
+    decide(swf, decider_of(flow))
+
+    assert status == swf.status
