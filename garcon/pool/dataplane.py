@@ -17,7 +17,6 @@ import uuid
 from collections.abc import Generator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias
 from urllib.parse import urlsplit
@@ -26,7 +25,6 @@ import aiohttp
 import backoff
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError
-from multidict import CIMultiDict
 from yarl import URL
 
 from garcon.client import Engine, boto_session, credentials_for, swf_client
@@ -35,7 +33,6 @@ from garcon.errors import EngineError, EngineUnreachable, ServiceError
 from garcon.pool.credentials import CredentialKeeper
 from garcon.pool.faults import connect_error, fault_of
 from garcon.pool.line import HelperResolver, LineWatch, OnConnection, Route
-from garcon.pool.plainhttp import Answer, NotConnected, PlainHttp
 from garcon.pool.revival import Revival
 from garcon.pool.signing import PlaneSigner
 
@@ -58,9 +55,6 @@ PAUSE_MAX_S = 5.0
 
 #: What AWS says to credentials that were good once.
 EXPIRED = frozenset({"ExpiredTokenException", "ExpiredToken", "UnrecognizedClientException"})
-
-
-_NONCE = NONCE_HEADER.lower()
 
 
 class PollRecord(Protocol):
@@ -89,12 +83,6 @@ class _Way:
         """Where requests are sent to; with a path, which a proxy wants to see."""
         url = self.route.url
         return URL(url if urlsplit(url).path else f"{url}/")
-
-    @cached_property
-    def first_lines(self) -> str:
-        """First line and host of a request without a proxy."""
-        parts = urlsplit(self.route.url)
-        return f"POST {self.url.raw_path_qs} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
 
 
 class DataPlane:
@@ -161,7 +149,6 @@ class DataPlane:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
-        self._plain = self._plain_way()
         return self
 
     async def __aexit__(
@@ -174,8 +161,6 @@ class DataPlane:
         await self._keeper.close()
         if self._revival is not None:
             await self._revival.close()
-        if self._plain is not None:
-            self._plain.close()
         await self._http.close()
         self._end_helper()
 
@@ -340,38 +325,28 @@ class DataPlane:
         headers["amz-sdk-invocation-id"] = call_id
         headers["amz-sdk-request"] = f"attempt={attempt}"
         try:
-            if self._plain is not None:
-                answer = await self._plain.send(_request(self._way, headers, data), timeout_s)
-            else:
-                answer = await self._send_over_aiohttp(data, headers, timeout_s)
+            async with self._http.request(
+                "POST",
+                self._url,
+                data=data,
+                headers=headers,
+                proxy=self._way.route.proxy,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S),
+            ) as response:
+                answer = await response.read()
         except asyncio.TimeoutError:
             raise self._cut(began_s, f"no answer within {timeout_s:g} s") from None
-        except (aiohttp.ClientConnectorError, NotConnected) as error:
+        except aiohttp.ClientConnectorError as error:
             raise self._cut(began_s, connect_error(error.os_error), _NotSent) from error
         except (aiohttp.ClientError, OSError) as error:
             raise self._cut(began_s, str(error) or type(error).__name__) from error
-        if self._revival and not self._revival.knows(answer.headers.get(_NONCE)):
+        if self._revival and not self._revival.knows(response.headers.get(NONCE_HEADER)):
             raise self._cut(began_s, "another program answers at its port", _NotSent)
         self._watch.held(loop.time(), self._way.route.url)
-        if answer.status == 200:
-            return answer.body
-        raise fault_of(answer.status, CIMultiDict(answer.headers), answer.body)
-
-    async def _send_over_aiohttp(
-        self, data: bytes, headers: Mapping[str, str], timeout_s: float
-    ) -> Answer:
-        async with self._http.request(
-            "POST",
-            self._url,
-            data=data,
-            headers=headers,
-            proxy=self._way.route.proxy,
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S),
-        ) as response:
-            body = await response.read()
-        named = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status, named, body)
+        if response.status == 200:
+            return answer
+        raise fault_of(response.status, response.headers, answer)
 
     def _cut(
         self, began_s: float, why: str, kind: type[EngineUnreachable] = EngineUnreachable
@@ -401,20 +376,6 @@ class DataPlane:
             self._way = _Way(self._route_to(url), self._way.user_agent)
             self._url = self._way.url
             self._sign_with(self._credentials)
-            # What is under way at the old place ends there by itself.
-            self._plain = self._plain_way()
-
-    def _plain_way(self) -> PlainHttp | None:
-        """Return the short way to the endpoint, None where names, TLS or proxies are on it."""
-        address = None if self._way.route.proxy else PlainHttp.fits(self._way.route.url)
-        if address is None:
-            return None
-        return PlainHttp(
-            *address,
-            connections=self._connections,
-            keep_alive_s=KEEP_ALIVE_S,
-            connect_s=CONNECT_S,
-        )
 
     async def _in_helper(self, do: Any, *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._helper, do, *args)
@@ -422,19 +383,6 @@ class DataPlane:
     def _end_helper(self) -> None:
         if self._own_helper:
             self._helper.shutdown(wait=False)
-
-
-def _request(way: _Way, headers: Mapping[str, str], data: bytes) -> bytes:
-    """Return the bytes of one request.
-
-    Raises:
-        ValueError: a header would be more than one.
-    """
-    lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
-    head = "".join((way.first_lines, *lines, f"Content-Length: {len(data)}\r\n\r\n"))
-    if head.count("\n") != len(lines) + 4:
-        raise ValueError("a header of a request holds a line break")
-    return head.encode() + data
 
 
 def _tell_nobody(_lost: bool, _text: str) -> None:

@@ -65,10 +65,10 @@ class Guard:
         Raises:
             Fault: AccessDeniedException.
         """
-        if "origin" in headers:
+        if "Origin" in headers:
             raise _denied("AccessDeniedException", "This engine does not serve web pages")
         if self._names is not None:
-            name = re.sub(r":\d+$", "", headers.get("host", ""))
+            name = re.sub(r":\d+$", "", headers.get("Host", ""))
             if name not in self._names:
                 raise _denied("AccessDeniedException", "This engine does not go by that name")
 
@@ -81,7 +81,7 @@ class Guard:
         credentials = self._credentials
         if credentials is None:
             return
-        found = _AUTHORIZATION.fullmatch(headers.get("authorization", ""))
+        found = _AUTHORIZATION.fullmatch(headers.get("Authorization", ""))
         if found is None:
             text = "Request is missing Authentication Token"
             raise _denied("MissingAuthenticationTokenException", text)
@@ -89,7 +89,7 @@ class Guard:
             text = "The security token included in the request is invalid."
             raise _denied("UnrecognizedClientException", text)
         names = found["headers"].split(";")
-        moment = headers.get("x-amz-date", "")
+        moment = headers.get("X-Amz-Date", "")
         if not names or not set(names) >= _MUST_SIGN or not moment.startswith(found["date"]):
             raise _denied("IncompleteSignatureException", "Host, date and target must be signed")
         if abs(time.time() - _seconds(moment)) > _SKEW_S:

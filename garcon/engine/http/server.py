@@ -1,4 +1,4 @@
-"""The engine behind a socket: one asyncio loop.
+"""The engine behind a socket: one aiohttp low-level server on one asyncio loop.
 
 What it never does: decide what a request means. Its one law: every request gets exactly one answer,
 and that answer carries the engine's nonce.
@@ -11,14 +11,18 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response
+from aiohttp.web_server import Server
 
 from garcon.engine.core import faults
 from garcon.engine.core.buckets import Rate
 from garcon.engine.http import wire
-from garcon.engine.http.connection import Connections, Reply, Request
 from garcon.engine.http.guard import Credentials, Guard
 from garcon.engine.http.shapes import load_checks
 from garcon.engine.service.clock import Clock, SystemClock, VirtualClock
@@ -35,7 +39,7 @@ logger = logging.getLogger("garcon.engine")
 
 _KEEPALIVE_S: Final = 300.0
 _BACKLOG: Final = 2048
-_TOO_LARGE: Final = 413
+_BODY_S: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -92,19 +96,25 @@ class EngineServer:
         self.kernel = Kernel(self.world, self.clock, poll_hold_s=settings.poll_hold_s)
         self._lambdas = Lambdas(settings.functions, self.kernel.end_lambda)
         self.kernel.call = self._lambdas.call
-        self._head = f"Content-Type: {wire.CONTENT_TYPE}\r\n"
+        self._headers = {"Content-Type": wire.CONTENT_TYPE}
         if nonce is not None:
-            self._head += f"X-Garcon-Nonce: {nonce}\r\n"
+            self._headers["X-Garcon-Nonce"] = nonce
         self._request_head = secrets.token_hex(10)
         self._requests = 0
         self._own = {wire.RELEASE_POLLS: self._release_polls, wire.SKIP: self._skip}
-        self._web = Connections(self._handle, self._refuse, keep_s=_KEEPALIVE_S)
+        self._web: Server | None = None
         self._listener: asyncio.Server | None = None
 
     async def start(self) -> str:
         """Restore what is open, listen, and return the URL."""
         self.world.load()
         self._end_lost_lambdas()
+        self._web = Server(
+            self._handle,
+            access_log=None,
+            keepalive_timeout=_KEEPALIVE_S,
+            handler_cancellation=True,
+        )
         self._listener = await self._listen(self._web)
         host, port = self._listener.sockets[0].getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -138,15 +148,17 @@ class EngineServer:
             self._listener.close()
         await self._lambdas.stop()
         self.kernel.stop()
-        await self._web.close(timeout_s=2.0)
+        if self._web is not None:
+            self._web.pre_shutdown()
+            await self._web.shutdown(timeout=2.0)
         await self.kernel.finish()
         self._database.close()
 
     # -- requests -----------------------------------------------------------------------------
 
-    async def _handle(self, request: Request) -> Reply:
+    async def _handle(self, request: BaseRequest) -> Response:
         traffic = self.traffic
-        own = request.headers.get("x-amz-target") == wire.SKIP
+        own = request.headers.get("X-Amz-Target") == wire.SKIP
         if not own:
             traffic.arrived += 1
             traffic.running += 1
@@ -164,10 +176,11 @@ class EngineServer:
                 traffic.running -= 1
             self.last_request_s = time.monotonic()
 
-    async def _answer(self, request: Request) -> Any:
-        headers, body = request.headers, request.body
-        target = headers.get("x-amz-target")
+    async def _answer(self, request: BaseRequest) -> Any:
+        headers = request.headers
+        target = headers.get("X-Amz-Target")
         self._guard.check_head(headers)
+        body = await _read(request)
         if request.method != "POST":
             raise faults.unknown_operation(f"{request.method} {request.path}")
         self._guard.check_signature(request.method, headers, body)
@@ -180,7 +193,7 @@ class EngineServer:
             raise faults.unknown_operation(name)
         given = check(wire.parse_body(body))
         self.throttle.check(name, given)
-        call = Call(headers.get("amz-sdk-invocation-id"), request.alive)
+        call = Call(headers.get("amz-sdk-invocation-id"), _alive(request))
         return await OPERATIONS[name](self.kernel, given, call)
 
     async def _release_polls(self, body: Any) -> dict[str, int]:
@@ -200,15 +213,36 @@ class EngineServer:
         at_once = body.get("now") is True
         await skip(self.kernel, self.clock, self.traffic, seconds, at_once=at_once)
 
-    def _respond(self, status: int, body: bytes) -> Reply:
+    def _respond(self, status: int, body: bytes) -> Response:
         self._requests += 1
-        request_id = f"{self._request_head}{self._requests:012x}"
-        return Reply(status, body, f"{self._head}x-amzn-RequestId: {request_id}\r\n")
+        response = Response(status=status, body=body, headers=self._headers)
+        response.headers["x-amzn-RequestId"] = f"{self._request_head}{self._requests:012x}"
+        return response
 
-    def _refuse(self, status: int) -> Reply:
-        """The answer to what is no request, or too large a one."""
-        if status == _TOO_LARGE:
-            fault = faults.serialization("Request body is larger than 1 MB")
-            return self._respond(fault.status, wire.encode_fault(fault))
-        fault = faults.serialization("This is no request of HTTP/1.1")
-        return self._respond(status, wire.encode_fault(fault))
+
+async def _read(request: BaseRequest) -> bytes:
+    """The body; a client that dribbles it is cut off.
+
+    Raises:
+        Fault: SerializationException over 1 MB.
+    """
+    transport = request.transport
+    cut: asyncio.TimerHandle | None = None
+    if transport is not None and not request.content.is_eof():
+        cut = asyncio.get_running_loop().call_later(_BODY_S, transport.abort)
+    try:
+        return await request.read()
+    except HTTPRequestEntityTooLarge:
+        raise faults.serialization("Request body is larger than 1 MB") from None
+    finally:
+        if cut is not None:
+            cut.cancel()
+
+
+def _alive(request: BaseRequest) -> Callable[[], bool]:
+    transport = request.transport
+
+    def alive() -> bool:
+        return transport is not None and not transport.is_closing()
+
+    return alive

@@ -13,7 +13,7 @@ import pytest
 from garcon.engine.core import transitions
 from garcon.engine.core.model import Execution
 from garcon.engine.core.starts import make_profile
-from garcon.engine.http import connection
+from garcon.engine.http import server
 from garcon.engine.store.database import Database, Writes
 from garcon.engine.testing import Engine
 
@@ -93,7 +93,7 @@ def test_a_client_that_dribbles_its_body_is_cut_off(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The connection ends; nobody waits for the rest."""
-    monkeypatch.setattr(connection, "ARRIVAL_S", 0.05)
+    monkeypatch.setattr(server, "_BODY_S", 0.05)
     host, port = engine.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=20) as slow:
         slow.sendall(
