@@ -6,11 +6,12 @@ nobody's attention are added up; the others are named.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
-from garcon.backfill.cells import Cell, Grid, Mark, Told
+from garcon.backfill.cells import Cell, Grid, Mark, Told, failed_of
 from garcon.backfill.layout import label
 
 #: Rows that are named.
@@ -53,14 +54,33 @@ def rows_of(grid: Grid) -> list[Row]:
     return rows
 
 
-def largest_grid(told: Iterable[Told]) -> Grid | None:
-    """Return the fan-out with the most instances, None where there is none."""
-    grids = [grid for one in told for grid in one.grids.values()]
-    return max(grids, key=lambda grid: grid.manifest.count, default=None)
+@dataclass(frozen=True)
+class Detail:
+    """What the histories of a range say beyond its counts, small enough to be drawn at once.
+
+    Attributes:
+        errors: how many instances failed of each error.
+        rows: of the largest fan-out.
+        size: instances of that.
+    """
+
+    errors: Mapping[str, int]
+    rows: Sequence[Row]
+    size: int
 
 
-def noteworthy(rows: Sequence[Row]) -> tuple[list[Row], int, int, int]:
-    """Return the rows to name, and how many others are done, untouched and under way.
+def digest(told: Told) -> Detail:
+    """Return what is worth drawing of a range."""
+    grids = list(told.grids.values())
+    errors = Counter(cell.reason for _, _, cell in failed_of(grids))
+    largest = max(grids, key=lambda grid: grid.manifest.count, default=None)
+    if largest is None:
+        return Detail(errors, (), 0)
+    return Detail(errors, rows_of(largest), largest.manifest.count)
+
+
+def noteworthy(rows: Sequence[Row], most: int = ROWS_MAX) -> tuple[list[Row], int, int, int]:
+    """Return at most `most` rows to name, and how many are done, untouched and under way beside.
 
     Rows with failures come first, then those under way.
     """
@@ -68,6 +88,6 @@ def noteworthy(rows: Sequence[Row]) -> tuple[list[Row], int, int, int]:
     untouched = sum(row.is_untouched for row in rows)
     rest = [row for row in rows if not row.is_done and not row.is_untouched]
     ordered = sorted(rest, key=lambda row: row.counts[Mark.FAILED] == 0)
-    chosen = {id(row) for row in ordered[:ROWS_MAX]}
+    chosen = {id(row) for row in ordered[:most]}
     named = [row for row in rest if id(row) in chosen]
     return named, done, untouched, len(rest) - len(named)

@@ -19,6 +19,7 @@ from garcon.backfill.finding import Finder
 from garcon.backfill.histories import read_seen, read_told
 from garcon.backfill.ranges import COMPLETED, Range, Seen
 from garcon.backfill.reporting import show_of, write_page
+from garcon.backfill.rows import digest
 from garcon.backfill.show import FailedInstance, Outcome, Show
 from garcon.backfill.steps import Act, Step, next_step
 from garcon.backfill.tail import Tail
@@ -175,7 +176,8 @@ class Backfill:
         while True:
             began_s = loop.time()
             try:
-                self._show.detail(one, await asyncio.to_thread(tail.look))
+                # In a thread of its own: neither the reading nor the counting is quick.
+                self._show.detail(one, await asyncio.to_thread(lambda: digest(tail.look())))
             except GarconError as error:
                 log_event(logger, logging.INFO, "look.failed", why=error)
             took_s = loop.time() - began_s

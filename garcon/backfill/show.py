@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TextIO
 
-from garcon.backfill.cells import Told
 from garcon.backfill.ranges import COMPLETED, Range
+from garcon.backfill.rows import Detail
 from garcon.backfill.steps import Act, Step
 from garcon.pool.display import Display
 from garcon.pool.execution import Run
@@ -106,7 +106,7 @@ class Show(Display):
         self._counts[str(one)] = counts
         self.progress(added_up(self._counts.values()), now_s)
 
-    def detail(self, one: Range, told: Told) -> None:
+    def detail(self, one: Range, detail: Detail) -> None:
         """Show what the histories of a range say meanwhile."""
 
     def ended(self, outcome: Outcome) -> None:

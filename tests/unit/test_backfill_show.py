@@ -12,7 +12,7 @@ from rich.console import Console
 from garcon.backfill.cells import Cell, Grid, Mark, Told
 from garcon.backfill.days import DayRange
 from garcon.backfill.ranges import Range, Seen
-from garcon.backfill.rows import Row, noteworthy, rows_of
+from garcon.backfill.rows import Row, digest, noteworthy, rows_of
 from garcon.backfill.show import (
     FailedInstance,
     JsonShow,
@@ -31,7 +31,7 @@ from garcon.backfill.status import (
     standing_lines,
 )
 from garcon.backfill.steps import Act, Step
-from garcon.backfill.terminal import TerminalShow, bar
+from garcon.backfill.terminal import TerminalShow
 from garcon.manifest import Manifest
 from garcon.pool.execution import Run
 from garcon.progress import Counts
@@ -221,20 +221,35 @@ def a_year(days=31, items=10):
     return Told({("each", ""): grid})
 
 
-def picture_of(show):
+class Window(io.StringIO):
+    """A terminal that does what it is told and keeps it."""
+
+    def isatty(self):
+        """Say that it is one."""
+        return True
+
+
+def drawn_on(monkeypatch, lines=40, columns=110, **options):
+    """Return a show on a window of this size."""
+    monkeypatch.setenv("LINES", str(lines))
+    monkeypatch.setenv("COLUMNS", str(columns))
+    return TerminalShow(Window(), Window(), **options)
+
+
+def picture_of(show, columns=110):
     """Return the lines of what is drawn."""
-    console = Console(width=110, file=io.StringIO(), record=True)
+    console = Console(width=columns, file=io.StringIO(), record=True)
     console.print(show.picture())
     return console.export_text().splitlines()
 
 
-def test_a_terminal_shows_bars_workers_failures_and_days():
+def test_a_terminal_shows_bars_workers_failures_and_days(monkeypatch):
     """With the errors' own texts, whatever they hold."""
-    show = TerminalShow(io.StringIO(), io.StringIO(), clock=lambda: 65.0)
+    show = drawn_on(monkeypatch, clock=lambda: 65.0)
     show.workers = lambda: (14, 16)
     show.range_progress(WEEK, {"each": Counts(310, 149, 1, 1, 3)}, 1.0)
     show.range_progress(WEEK, {"each": Counts(310, 159, 1, 1, 3)}, 2.0)
-    show.detail(WEEK, a_year())
+    show.detail(WEEK, digest(a_year()))
 
     lines = picture_of(show)
 
@@ -247,25 +262,33 @@ def test_a_terminal_shows_bars_workers_failures_and_days():
     assert "31: 14 done, 15 not begun" in lines[8]
 
 
-def test_what_a_terminal_shows_is_bounded():
+@pytest.mark.parametrize("lines", [8, 15, 24, 60])
+def test_what_a_terminal_shows_fits_its_window(monkeypatch, lines):
     """A year of days, each of them with a failure of its own."""
     told = a_year(365, 3)
     (grid,) = told.grids.values()
     for index in range(0, 365 * 3, 3):
         grid.cells[index] = Cell(Mark.FAILED, 1, reason=f"error {index}")
-    show = TerminalShow(io.StringIO(), io.StringIO())
+    show = drawn_on(monkeypatch, lines, 60)
     show.range_progress(WEEK, {"each": Counts(1_095, 1, 365, 1)}, 1.0)
-    show.detail(WEEK, told)
+    show.detail(WEEK, digest(told))
 
-    assert len(picture_of(show)) < 30
+    picture = picture_of(show, 60)
+
+    assert len(picture) < lines
+    assert max(map(len, picture)) <= 60
 
 
-def test_bars_never_hide_a_failure():
-    """One of a hundred thousand shows."""
-    assert "█" * 28 == bar(Counts(100_000, 99_999, 1)).plain
-    assert "red" in {span.style for span in bar(Counts(100_000, 99_999, 1)).spans}
-    assert 28 == len(bar(Counts(3, 1, 1, 1)).plain) == len(bar(Counts(0)).plain)
-    assert 28 == len(bar(Counts(1_000, 0, 999, 1)).plain)
+def test_a_terminal_is_told_the_end_once(monkeypatch):
+    """On the screen that shows both streams; a pipe behind stdout gets it as text."""
+    show = drawn_on(monkeypatch)
+    piped = TerminalShow(io.StringIO(), Window())
+    for one in (show, piped):
+        one.summed_up([good()], 0)
+
+    assert "" == show._out.getvalue()
+    assert 1 == show._err.getvalue().count("COMPLETED after 1:15")
+    assert 1 == piped._out.getvalue().count("COMPLETED after 1:15")
 
 
 def test_rows_count_each_state():
