@@ -138,12 +138,13 @@ def contextify(fn: Callable[P, R]) -> Fillable[P, R]:
 
 def _filled(fn: Task, namespace: str | None, requirements: Mapping[str, str | BaseParam]) -> Task:
     params = {name: parametrize(value) for name, value in requirements.items()}
-    wants_context = "context" in inspect.signature(fn).parameters
+    parameters = inspect.signature(fn).parameters
+    wants_context = "context" in parameters
 
     def filled(*args: Any, **kwargs: Any) -> Any:
         context, activity, rest = _read_call(args, kwargs)
         whole = {"context": context} if wants_context else {}
-        values = _values(fn, params, activity, context)
+        values = _values(parameters, params, activity, context)
         result = fn(**{**rest, **values, **whole})
         return namespace_result(result, namespace) if result and namespace else result
 
@@ -204,20 +205,24 @@ def fill_function_call(
     Raises:
         FlowError: `fn` has an argument named `context`; what it reads has to be named.
     """
-    if "context" in inspect.signature(fn).parameters:
+    parameters = inspect.signature(fn).parameters
+    if "context" in parameters:
         raise FlowError(
             f"task {name_of(fn)} takes the whole context; name what it reads instead:"
             " an argument for each value, and fill(argument='context.key')"
         )
     params = {name: parametrize(value) for name, value in requirements.items()}
-    return _values(fn, params, activity, context)
+    return _values(parameters, params, activity, context)
 
 
 def _values(
-    fn: Task, params: Mapping[str, BaseParam], activity: Any, context: Mapping[str, Any]
+    parameters: Mapping[str, inspect.Parameter],
+    params: Mapping[str, BaseParam],
+    activity: Any,
+    context: Mapping[str, Any],
 ) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for name, parameter in inspect.signature(fn).parameters.items():
+    for name, parameter in parameters.items():
         if parameter.kind is parameter.VAR_KEYWORD:
             missing = [other for other in params if other not in values]
             values.update({other: params[other].get_data(context) for other in missing})

@@ -355,11 +355,11 @@ class Dispatcher:
             task, seat = found
             self._in_hand.remove(task)
             self._crew.give(task, seat, now_s)
-            self._jobs.spawn(self._send(seat, task))
+            self._send(seat, task)
 
-    async def _send(self, seat: Seat, task: ActivityTask) -> None:
+    def _send(self, seat: Seat, task: ActivityTask) -> None:
         try:
-            await seat.child.stream.send(
+            is_full = seat.child.stream.write(
                 "run",
                 task.input,
                 task=task.number,
@@ -374,8 +374,16 @@ class Dispatcher:
                 place=task.place,
             )
         except FrameError as error:
-            # The worker is dying or deaf: its exit is told soon, and answers the task.
-            log_event(logger, logging.WARNING, "worker.deaf", slot=seat.child.slot, why=error)
+            _tell_deaf(seat, error)
+        else:
+            if is_full:
+                self._jobs.spawn(self._wait_taken(seat))
+
+    async def _wait_taken(self, seat: Seat) -> None:
+        try:
+            await seat.child.stream.wait_taken()
+        except FrameError as error:
+            _tell_deaf(seat, error)
 
     def _free(self, seat: Seat, number: int) -> None:
         self._crew.take_back(seat, number)
@@ -394,3 +402,8 @@ class Dispatcher:
         for task in stale:
             self._in_hand.remove(task)
             self._delivery.hand_back(task, "no worker of this pool came free in time")
+
+
+def _tell_deaf(seat: Seat, error: FrameError) -> None:
+    """Note a worker that is dying or deaf: its exit is told soon, and answers the task."""
+    log_event(logger, logging.WARNING, "worker.deaf", slot=seat.child.slot, why=error)

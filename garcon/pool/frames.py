@@ -267,12 +267,13 @@ class FrameStream:
         reader, writer = await asyncio.open_unix_connection(sock=sock)
         return cls(reader, writer, send_timeout_s)
 
-    async def send(self, kind: str, body: bytes = b"", /, **head: Any) -> None:
-        """Send one frame; waits, within the deadline, while the peer does not take it.
+    def write(self, kind: str, body: bytes = b"", /, **head: Any) -> bool:
+        """Send one frame without waiting; return whether the peer has too much untaken.
+
+        Then `wait_taken` is due before anything more is sent.
 
         Raises:
-            FrameError: the frame is too large, the peer is gone, or it took nothing for
-                `send_timeout_s` seconds; the stream is of no use afterwards.
+            FrameError: the frame is too large, or the peer is gone.
         """
         data = encode(kind, body, **head)
         transport = self._writer.transport
@@ -283,10 +284,24 @@ class FrameStream:
             raise FrameError("the peer is gone")
         self._writer.write(data)
         # What the kernel took at once needs no waiting: the usual case, kept free of a timer.
-        if transport.get_write_buffer_size() > _UNTAKEN_MAX:
-            await self._wait_taken()
+        return transport.get_write_buffer_size() > _UNTAKEN_MAX
 
-    async def _wait_taken(self) -> None:
+    async def send(self, kind: str, body: bytes = b"", /, **head: Any) -> None:
+        """Send one frame; waits, within the deadline, while the peer does not take it.
+
+        Raises:
+            FrameError: the frame is too large, the peer is gone, or it took nothing for
+                `send_timeout_s` seconds; the stream is of no use afterwards.
+        """
+        if self.write(kind, body, **head):
+            await self.wait_taken()
+
+    async def wait_taken(self) -> None:
+        """Wait until the peer has taken enough of what was sent.
+
+        Raises:
+            FrameError: it is gone, or took nothing for `send_timeout_s` seconds.
+        """
         try:
             await asyncio.wait_for(self._drain(), self.send_timeout_s)
         except asyncio.TimeoutError as error:

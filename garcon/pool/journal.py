@@ -21,7 +21,7 @@ import os
 import stat
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -148,10 +148,20 @@ def journal_folder() -> Path:
 
 
 class Journal:
-    """One supervisor's journal. A context manager; a method is one write to a file."""
+    """One supervisor's journal. A context manager; a method is one write to a file.
+
+    With `later`, only the beginning of a poll is written at once, with all that waits; the rest
+    goes out together at the loop's next turn. What waits is always the newest, in its order, and
+    a poll is ended behind the task that it brought: where that is lost, the poll is asked again.
+    """
 
     def __init__(
-        self, engine_key: str, folder: Path | None = None, *, compact_bytes: int = COMPACT_BYTES
+        self,
+        engine_key: str,
+        folder: Path | None = None,
+        *,
+        compact_bytes: int = COMPACT_BYTES,
+        later: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
         """Begin a journal.
 
@@ -159,6 +169,7 @@ class Journal:
             engine_key: `Engine.key` of the engine whose tokens it will hold.
             folder: where to; `journal_folder()` if None.
             compact_bytes: size from which it is written anew.
+            later: calls a function at the loop's next turn; None to write each line at once.
         Raises:
             GarconError: the folder cannot be used.
         """
@@ -170,6 +181,8 @@ class Journal:
         self._held: dict[str, bytes] = {}
         self._lines: dict[bytes, bytes] = {}
         self._silent = False
+        self._later = later
+        self._waiting: list[bytes] = []
         try:
             self._file = self._begun_with(self._head)
         except OSError as error:
@@ -198,6 +211,7 @@ class Journal:
     def poll_begun(self, invocation_id: str, operation: str, body: bytes) -> None:
         """Note a poll before it is sent."""
         self._hold(invocation_id, _POLL, [invocation_id, operation, body.decode()])
+        self.flush()
 
     def let_go(self, token: str) -> None:
         """Note that a token has been answered; one that is not held changes nothing."""
@@ -214,6 +228,7 @@ class Journal:
         """End the journal; it stays for the next pool only where something is still in hand."""
         if self._file < 0:
             return
+        self.flush()
         if not self._held:
             self.path.unlink(missing_ok=True)
         os.close(self._file)
@@ -230,8 +245,20 @@ class Journal:
         self._write(line)
 
     def _write(self, line: bytes) -> None:
+        self._waiting.append(line)
+        if self._later is None:
+            self.flush()
+        elif len(self._waiting) == 1:
+            self._later(self.flush)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if not self._waiting or self._file < 0:
+            return
+        lines = b"".join(self._waiting)
+        self._waiting.clear()
         try:
-            self._size += os.write(self._file, line)
+            self._size += os.write(self._file, lines)
             if self._size > self._compact_bytes:
                 self._compact()
         except OSError as error:

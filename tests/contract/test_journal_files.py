@@ -7,13 +7,20 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from garcon.errors import GarconError
 from garcon.pool import journal as module
-from garcon.pool.journal import Journal, PollUnderWay, find_orphaned, journal_folder
+from garcon.pool.journal import (
+    Journal,
+    PollUnderWay,
+    find_orphaned,
+    journal_folder,
+    read_holdings,
+)
 
 KEY = "local:/project/.garcon/engine.db"
 ROOT = Path(module.__file__).resolve().parents[2]
@@ -207,3 +214,33 @@ def test_disk_that_is_full_stops_no_pool(
     journal.close()
 
     assert caplog.text.count("event=journal.not_written") == 1
+
+
+def test_lines_wait_for_the_loops_turn_and_go_before_the_next_poll(folder: Path) -> None:
+    """One write for all of a turn; a poll is on file before it is sent, with all that came before.
+
+    Whatever death takes was the end of it: a task without its line has the line of its poll.
+    """
+    turns: list[Callable[[], None]] = []
+    with Journal(KEY, folder, later=turns.append) as journal:
+        journal.poll_begun("p1", "PollForActivityTask", b"{}")
+        journal.hold_activity("t1")
+        journal.poll_ended("p1")
+        found = read_holdings(journal.path.read_bytes())
+        assert found is not None
+        assert (found.activities, [one.invocation_id for one in found.polls]) == ((), ["p1"])
+        assert len(turns) == 2
+
+        journal.poll_begun("p2", "PollForActivityTask", b"{}")
+        found = read_holdings(journal.path.read_bytes())
+        assert found is not None
+        assert (found.activities, [one.invocation_id for one in found.polls]) == (("t1",), ["p2"])
+
+        journal.let_go("t1")
+        for turn in turns:
+            turn()
+        found = read_holdings(journal.path.read_bytes())
+        assert found is not None
+        assert found.activities == ()
+        journal.poll_ended("p2")
+    assert not journal.path.exists()
