@@ -255,7 +255,8 @@ def _page(
     if reverse:
         keys = keys[::-1]
     if given.get("nextPageToken"):
-        last = read_page_token(given["nextPageToken"], scope, now_ms)
+        form = (str,) if operation == "ListDomains" else (str, str)
+        last = read_page_token(given["nextPageToken"], scope, now_ms, form)
         keys = [key for key in keys if (key < last if reverse else key > last)]
     size = given.get("maximumPageSize") or MAX_PAGE
     page = keys[:size]

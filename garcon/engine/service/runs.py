@@ -170,7 +170,7 @@ def history(world: World, given: Given, now_ms: int) -> str:
     scope = ["GetWorkflowExecutionHistory", given["domain"], state.profile.run_id, reverse]
     first, last = 1, state.last_id
     if given.get("nextPageToken"):
-        (position,) = read_page_token(given["nextPageToken"], scope, now_ms)
+        (position,) = read_page_token(given["nextPageToken"], scope, now_ms, (int,))
         first, last = (1, position) if reverse else (position, last)
     size = given.get("maximumPageSize") or MAX_PAGE
     events = world.database.events(state.key, first, last, size, reverse)

@@ -87,10 +87,12 @@ async def poll_decision(kernel: Kernel, given: Given, call: Call) -> str:
 
 
 def _decision_page(kernel: Kernel, given: Given) -> str:
-    """A page of a started decision task; the empty answer once the task is gone."""
+    """A page of a started decision task; refused once the task is gone."""
     now_ms = kernel.clock.now_ms()
-    position = read_page_token(given["nextPageToken"], _decision_scope(given), now_ms)
-    key, scheduled_id, started_id, first, last = position
+    scope = _decision_scope(given)
+    key, scheduled_id, started_id, first, last = read_page_token(
+        given["nextPageToken"], scope, now_ms, (int,) * 5
+    )
     state = kernel.world.states.get(key)
     started = state.started if state else None
     if state is None or started is None or started.started_id != started_id:

@@ -13,6 +13,7 @@ import zlib
 from typing import Any, Final, NamedTuple
 
 from garcon.engine.core import faults
+from garcon.engine.core.jsontext import encode
 from garcon.engine.core.tables import PAGE_TOKEN_LIFE_MS
 from garcon.engine.service.lists import TaskKind
 
@@ -61,12 +62,19 @@ def read_task_token(kind: TaskKind, token: str) -> TaskToken:
 
 def page_token(scope: list[Any], position: list[Any], now_ms: int) -> str:
     """A token for the next page of the listing that ``scope`` describes."""
-    text = json.dumps([_check(scope, now_ms, position), now_ms, position], separators=(",", ":"))
+    # As UTF-8, so that the longest names still fit into a token's 2,048 characters.
+    text = encode([_check(scope, now_ms, position), now_ms, position])
     return base64.urlsafe_b64encode(_MAGIC + text.encode()).decode()
 
 
-def read_page_token(token: str, scope: list[Any], now_ms: int) -> list[Any]:
+def read_page_token(token: str, scope: list[Any], now_ms: int, form: tuple[type, ...]) -> list[Any]:
     """The position a page token stands for.
+
+    Args:
+        token: What the client sent.
+        scope: The listing that is being read.
+        now_ms: The time, epoch milliseconds.
+        form: The types of the position's parts; what a client has made up may have others.
 
     Raises:
         Fault: ValidationException when it belongs to another listing or is over a day old.
@@ -75,13 +83,22 @@ def read_page_token(token: str, scope: list[Any], now_ms: int) -> list[Any]:
         raw = base64.b64decode(token, altchars=b"-_", validate=True)
         check, issued_ms, position = json.loads(raw[len(_MAGIC) :])
         known = raw[: len(_MAGIC)] == _MAGIC and check == _check(scope, issued_ms, position)
+        known = known and type(position) is list
     except (ValueError, TypeError, RecursionError):
         raise faults.validation("Invalid token") from None
-    if not known or not isinstance(position, list):
+    if not known or not _has_form([issued_ms, *position], (int, *form)):
         raise faults.validation("Invalid token")
-    if now_ms - int(issued_ms) > PAGE_TOKEN_LIFE_MS:
+    if now_ms - issued_ms > PAGE_TOKEN_LIFE_MS:
         raise faults.validation("Specified token has exceeded its maximum lifetime")
-    return position
+    listed: list[Any] = position
+    return listed
+
+
+def _has_form(parts: list[Any], form: tuple[type, ...]) -> bool:
+    """Whether the parts have these types, and their numbers room in a row of the store."""
+    if [type(part) for part in parts] != list(form):
+        return False
+    return all(0 <= part < 1 << 63 for part in parts if type(part) is int)
 
 
 def _check(scope: list[Any], issued_ms: Any, position: Any) -> int:

@@ -105,7 +105,7 @@ def _list(world: World, given: Given, query: _Query, name: str, now_ms: int) -> 
     reverse = bool(given.get("reverseOrder"))
     scope = ["List", name, query.table, query.where.copy(), query.values.copy(), reverse]
     if given.get("nextPageToken"):
-        position = read_page_token(given["nextPageToken"], scope, now_ms)
+        position = read_page_token(given["nextPageToken"], scope, now_ms, (int, int))
         comparison = ">" if reverse else "<"
         query.where.append(f"({query.time}, key) {comparison} (?, ?)")
         query.values.extend(position)

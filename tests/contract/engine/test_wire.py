@@ -258,6 +258,36 @@ def test_a_token_of_another_engines_run_is_unknown(swf: Swf) -> None:
     assert code == "UnknownResourceFault"
 
 
+@pytest.mark.parametrize("position", [[], ["1"], [1, 2, 3], {}, 5, [-1], [1 << 64], [True]])
+def test_a_page_token_of_ones_own_making_is_invalid(swf: Swf, position: Any) -> None:
+    """Also one whose check fits: its parts are looked at before they are used."""
+    from garcon.engine.service.tokens import page_token
+
+    execution = {"workflowId": "w", "runId": swf.start()}
+    scope = ["GetWorkflowExecutionHistory", "dom", execution["runId"], False]
+    token = page_token(scope, position, 1_767_225_600_000)
+    given = {"domain": "dom", "execution": execution, "nextPageToken": token}
+    refused = swf.refusal("get_workflow_execution_history", **given)
+    assert refused == ("ValidationException", "Invalid token")
+
+
+def test_the_longest_names_are_listed_in_pages(swf: Swf) -> None:
+    """Their tokens are no longer than a token may be."""
+    for number in range(3):
+        swf.api.register_activity_type(
+            domain="dom", name="語" * 256, version="😀" * 63 + f"{number}"
+        )
+    given: dict[str, Any] = {"domain": "dom", "registrationStatus": "REGISTERED"}
+    seen = []
+    while True:
+        page = swf.api.list_activity_types(**given, maximumPageSize=1)
+        seen.extend(info["activityType"]["version"][-1] for info in page["typeInfos"])
+        if "nextPageToken" not in page:
+            break
+        given["nextPageToken"] = page["nextPageToken"]
+    assert seen == ["1", "0", "1", "2"]
+
+
 def test_texts_survive_unchanged(swf: Swf) -> None:
     """Unicode, controls and quotes in data fields."""
     text = 'é💡\u2028"\\\n\x00 end'
