@@ -60,6 +60,7 @@ _ELSEWHERE = {
     "backfill": "garcon.backfill.commands:backfill",
     "doctor": "garcon.backfill.commands:doctor",
     "history": "garcon.backfill.commands:history",
+    "replay": "garcon.replay_command:replay_command",
     "report": "garcon.backfill.commands:report",
     "try": "garcon.backfill.commands:try_",
     "status": "garcon.pool.status_command:status",

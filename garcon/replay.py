@@ -2,22 +2,24 @@
 
 Every answered decision of a history is planned again from the events that it had seen, with no
 limit on what may be scheduled. What was decided has to be, in order, the beginning of what is
-planned now: pace and time may have cut it short, but nothing may differ. Law: the history is the
-truth and is not changed; nothing is sent.
+planned now: pace and time may have cut it short, but nothing may differ. `check_files(flow, paths)`
+is for the tests of a flow. Law: the history is the truth and is not changed; nothing is sent.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from garcon.batch import DUE_TIMER, MORE_TIMER
-from garcon.errors import GarconError
+from garcon.errors import GarconError, UsageError
+from garcon.flow import check_flow, describe
 from garcon.flowdecider import FlowDecider
 from garcon.history import AGAIN_TIMER, ANEW_TIMER, RunState
-from garcon.kept import FetchRun, settle_owed
+from garcon.kept import FetchRun, RunUnknown, settle_owed
 from garcon.planner import Planning
 
 Event = Mapping[str, Any]
@@ -118,7 +120,7 @@ def replay(
         settle_owed(state, fetch_run)
         decided = told.get(completed, ())
         planning = Planning(state, decider.flow_of(state))
-        planned = tuple(decider.answer(planning).decisions)
+        planned = tuple(decider.answer(planning, fetch_run).decisions)
         yield Replayed(started, decided, planned, _mismatch(started, decided, planned))
 
 
@@ -143,6 +145,60 @@ def check_replay(
             raise ReplayMismatch(one.mismatch)
         compared += 1
     return compared
+
+
+def check_files(flow: Any, paths: Iterable[str | Path]) -> int:
+    """Replay the histories in some files with a flow as it is now, for the tests of that flow.
+
+    Args:
+        flow: a module or an object.
+        paths: what `garcon history` wrote, of executions and of shards that they had.
+    Returns:
+        How many decisions were compared.
+    Raises:
+        ReplayMismatch: a decision would differ; the text names the first one.
+        UsageError: a file is none of `garcon history`.
+    """
+    check_flow(flow)
+    stored = [read_document(path) for path in paths]
+    decider = FlowDecider(flow, describe(flow))
+    return sum(check_replay(decider, one, among(stored)) for one in stored)
+
+
+def read_document(path: str | Path) -> dict[str, Any]:
+    """Return the history that `garcon history` wrote into a file.
+
+    Raises:
+        UsageError: the file cannot be read, or holds something else.
+    """
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        names = (document["domain"], document["execution"]["workflowId"])
+        known = bool(names and document["execution"]["runId"] and document["events"][0]["eventId"])
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None
+    except (ValueError, LookupError, TypeError):
+        known = False
+    if not known:
+        raise UsageError(f"{path} is no history; `garcon history WORKFLOW_ID` writes one")
+    return dict(document)
+
+
+def among(stored: Sequence[Mapping[str, Any]]) -> FetchRun:
+    """Return what gives the histories of other executions: those in `stored`."""
+    known = {_run_of(document): document["events"] for document in stored}
+
+    def fetch_run(workflow_id: str, run_id: str) -> Iterator[Sequence[dict[str, Any]]]:
+        if (workflow_id, run_id) not in known:
+            raise RunUnknown(workflow_id, run_id)
+        yield known[workflow_id, run_id][::-1]
+
+    return fetch_run
+
+
+def _run_of(document: Mapping[str, Any]) -> tuple[str, str]:
+    execution = document["execution"]
+    return execution["workflowId"], execution["runId"]
 
 
 def _answered(events: Sequence[Event]) -> Iterator[tuple[int, int]]:
