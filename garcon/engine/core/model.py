@@ -137,9 +137,10 @@ ITEM_TYPES: Final[dict[Kind, Any]] = {
     "lambdas": Lambda,
 }
 
-# Events that Describe shows the time of; the name stands in an event's text in quotes.
+# Events that Describe shows the time of, as their type stands in their text.
 _ACTIVITY_NEWS: Final = tuple(
-    f'"ActivityTask{end}"' for end in ("Started", "Completed", "Failed", "TimedOut", "Canceled")
+    f'"eventType":"ActivityTask{end}"'
+    for end in ("Started", "Completed", "Failed", "TimedOut", "Canceled")
 )
 
 # The scalar members, in the order in which they are stored.

@@ -18,6 +18,7 @@ from garcon.engine.core.draft import CallLambda
 from garcon.engine.core.tables import MAX_POLLERS
 from garcon.engine.service.batch import Batch
 from garcon.engine.service.clock import Clock
+from garcon.engine.service.deadlines import Ref
 from garcon.engine.service.lists import Assignment, ListKey, Poll, TaskKey
 from garcon.engine.service.retention import Retention
 from garcon.engine.service.world import World
@@ -290,17 +291,26 @@ class Kernel:
         due = self.world.deadlines.pop_due(now_ms, _DUE_LIMIT)
         if not due:
             return 0
-        batch = Batch(self.world, now_ms)
-        for key, kind, item_key in due:
-            state = batch.state(key)
-            if state is not None:
-                batch.apply(timeouts.fire(state, kind, item_key, now_ms))
-        if not self._keep(batch):
+        if not self._fire(due, now_ms):
+            # The disk is full, say: what is due stays due.
             for ref in due:
                 self.world.deadlines.set(ref, now_ms + 1000)
         if len(due) >= _DUE_LIMIT:
             self._ask_turn()
         return len(due)
+
+    def _fire(self, due: list[Ref], now_ms: int) -> bool:
+        """Let deadlines do what they do; False when nothing of it could be kept."""
+        batch = Batch(self.world, now_ms)
+        try:
+            for key, kind, item_key in due:
+                state = batch.state(key)
+                if state is not None:
+                    batch.apply(timeouts.fire(state, kind, item_key, now_ms))
+        except sqlite3.Error as error:
+            logger.error("deadlines could not be carried out, they are tried again: %s", error)
+            return False
+        return self._keep(batch)
 
     def _set_alarm(self) -> None:
         due_ms = self.world.deadlines.next_ms()

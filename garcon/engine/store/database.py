@@ -31,6 +31,7 @@ _CHECKPOINT_BYTES: Final = 16 << 20
 _RESTART_BYTES: Final = 64 << 20
 _SPARE_PAGES: Final = 1_000
 _BUSY_MS: Final = 5_000
+_PAGE_CHARACTERS: Final = 4 << 20
 
 
 class Writes(NamedTuple):
@@ -191,14 +192,24 @@ class Database:
         return str(row[0])
 
     def events(self, key: int, first: int, last: int, limit: int, reverse: bool) -> list[str]:
-        """Texts of the events from ``first`` to ``last`` (both included), ``limit`` at most."""
+        """Texts of the events from ``first`` to ``last`` (both included), ``limit`` at most.
+
+        Fewer when they are large: a page is there to be held in memory, here and by the client.
+        """
         order = "DESC" if reverse else "ASC"
         rows = self._connection.execute(
             f"SELECT body FROM events WHERE run = ? AND id BETWEEN ? AND ? ORDER BY id {order}"
             " LIMIT ?",
             (key, first, last, limit),
         )
-        return [row[0] for row in rows]
+        page: list[str] = []
+        room = _PAGE_CHARACTERS
+        for (text,) in rows:
+            page.append(text)
+            room -= len(text)
+            if room <= 0:
+                break
+        return page
 
     def select(self, statement: str, values: list[Any]) -> Iterator[tuple[Any, ...]]:
         """Rows of a visibility query (see ``visibility``)."""

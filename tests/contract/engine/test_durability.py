@@ -151,6 +151,36 @@ def test_a_batch_that_cannot_be_kept_changes_nothing_and_its_callers_hear_so() -
         assert swf.activity()["activityId"] == "a2"
 
 
+@pytest.mark.parametrize("broken", ["commit", "execution"])
+def test_a_deadline_that_cannot_be_kept_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """A disk that cannot be written, or read where the closed parent of a late child stands."""
+    with engine_in_process(clock="virtual", poll_hold_s=0.1) as engine:
+        swf = Swf.prepared(engine)
+        swf.start("parent")
+        kind = {"name": "flow", "version": "1"}
+        child = {**RUN, "executionStartToCloseTimeout": "60", "taskList": {"name": "children"}}
+        child_started = decide(
+            "StartChildWorkflowExecution", workflowType=kind, workflowId="child", **child
+        )
+        swf.step(child_started)
+        run_id = swf.decision("children")["workflowExecution"]["runId"]
+        swf.step(decide("CompleteWorkflowExecution"))
+        failures: list[str] = []
+
+        def fail(*_: object) -> None:
+            failures.append(broken)
+            raise sqlite3.OperationalError("disk I/O error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(engine.server.world.database, broken, fail)
+            engine.skip(60)
+        assert failures
+        engine.skip(2)
+        assert swf.names("child", run_id)[-1] == "WorkflowExecutionTimedOut"
+
+
 def test_one_bad_request_does_not_take_its_batch_along() -> None:
     """An act that breaks half-way is dropped alone; the others are kept."""
     import asyncio

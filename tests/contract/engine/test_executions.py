@@ -258,6 +258,22 @@ def test_a_history_is_read_in_pages_both_ways(swf: Swf) -> None:
     assert "nextPageToken" not in page
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_page_of_large_events_is_shorter_than_asked(swf: Swf, reverse: bool) -> None:
+    """So that neither side has to hold a hundred megabytes; no event is left out."""
+    run_id = swf.start()
+    for _ in range(140):
+        swf.api.signal_workflow_execution(
+            domain="dom", workflowId="w", signalName="s", input="x" * 32_768
+        )
+    given = {"domain": "dom", "execution": {"workflowId": "w", "runId": run_id}}
+    page = swf.api.get_workflow_execution_history(**given, reverseOrder=reverse)
+    assert 100 < len(page["events"]) < 142
+    assert "nextPageToken" in page
+    seen = [event["eventId"] for event in swf.history("w", run_id, reverseOrder=reverse)]
+    assert seen == list(range(142, 0, -1) if reverse else range(1, 143))
+
+
 def test_a_page_token_belongs_to_its_listing_and_lives_a_day(swf: Swf) -> None:
     """Used elsewhere it is invalid; after 24 hours it has expired."""
     run_id = swf.start(executionStartToCloseTimeout="1000000")
