@@ -151,6 +151,10 @@ class _Decision:
             closes=answer.closes,
             count=len(answer.decisions),
             scheduled=sum(is_schedule(decision) for decision in answer.decisions),
+            cancels=any(
+                decision["decisionType"] == "RequestCancelActivityTask"
+                for decision in answer.decisions
+            ),
             throttled=answer.throttled,
             terminate=answer.terminate,
             notes=list(answer.notes),

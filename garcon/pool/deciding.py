@@ -64,6 +64,7 @@ class Deciding:
         *,
         on_overdue: Callable[[int], None],
         on_closing: Callable[[str], None],
+        on_ending_tasks: Callable[[str], None] = lambda _: None,
         pace: Pace | None = None,
     ) -> None:
         """Decide for executions of `flow`.
@@ -75,6 +76,7 @@ class Deciding:
             identity: names this pool in the histories.
             on_overdue: told the slot of a decider that is of no use any more and has to go.
             on_closing: told the run id when an answer that closes it was taken.
+            on_ending_tasks: told the run id when one was taken after which tasks of it are to end.
             pace: bounds what all decisions together schedule a second; None for no bound.
         """
         self._plane = plane
@@ -83,6 +85,7 @@ class Deciding:
         self._identity = identity
         self._on_overdue = on_overdue
         self._on_closing = on_closing
+        self._on_ending_tasks = on_ending_tasks
         self._allowances = Allowances(pace, asyncio.get_running_loop().time)
         self._deciders: dict[int, Decider] = {}
         self._jobs = Jobs()
@@ -288,6 +291,8 @@ class Deciding:
             shards = [(str(name), str(run)) for name, run in answer.head.get("terminate", ())]
             await terminate(self._plane, self._flow.domain, shards, task.deadline_s)
             await self._respond(task, with_token(task.token, answer.body), closes=closes)
+            if closes or answer.head.get("cancels"):
+                self._on_ending_tasks(task.run_id)
         self._held.pop(task.number, None)
         self._journal.let_go(task.token)
 

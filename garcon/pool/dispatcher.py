@@ -219,6 +219,12 @@ class Dispatcher:
         elif frame.kind == "timing" and task is not None:
             self._heartbeats.set_timing(task, frame.head)
 
+    def ask_after(self, run_id: str) -> None:
+        """Beat at once for the tasks of this run: some of them may have to end."""
+        for task in self._held.values():
+            if task.run_id == run_id and not task.vanished and not task.is_ending:
+                self._jobs.spawn(self._heartbeats.beat(task))
+
     # -- life ---------------------------------------------------------------------------------
 
     async def run(self) -> None:

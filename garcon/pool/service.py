@@ -186,6 +186,7 @@ class Service:
             self._config.identity,
             on_overdue=self._on_overdue,
             on_closing=self._on_closing,
+            on_ending_tasks=self._dispatcher.ask_after,
             pace=self._pace(engine),
         )
         self._desk = Desk(

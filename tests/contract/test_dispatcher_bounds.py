@@ -160,6 +160,27 @@ def test_a_task_that_is_canceled_before_it_runs_is_answered_at_once(tmp_path):
     asyncio.run(scenario())
 
 
+def test_tasks_of_a_run_whose_cancel_was_decided_here_hear_of_it_at_once(tmp_path):
+    """Not with their next beat, which may be twenty seconds away; those of other runs go on."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            pool.plane.replies["RecordActivityTaskHeartbeat"] = lambda _: {"cancelRequested": True}
+            peers = [await pool.worker(slot) for slot in (1, 2)]
+            other = {**a_task("other"), "workflowExecution": {"workflowId": "o", "runId": "o"}}
+            for task in (a_task("this"), other):
+                pool.dispatcher._take(task)
+            for peer in peers:
+                await peer.receive()
+
+            pool.dispatcher.ask_after("r")
+
+            assert "cancel" == (await peers[0].receive()).kind
+            assert ["this"] == [body["taskToken"] for _, body in pool.plane.answered]
+
+    asyncio.run(scenario())
+
+
 def test_a_task_that_vanished_is_given_its_grace_and_answered_to_nobody(tmp_path):
     """The engine would only refuse the answer."""
 
