@@ -5,19 +5,30 @@ What it never does: anything but wire options, signals and the lease to the serv
 
 from __future__ import annotations
 
+import sys
+
+import click
+
+if sys.platform == "win32":
+    # Said here, before anything that Windows does not have (fcntl, resource) is imported.
+    click.echo(
+        "garcon: does not run on Windows itself; run it in WSL, the Windows Subsystem for Linux"
+        " (in a terminal: wsl --install)",
+        err=True,
+    )
+    raise SystemExit(2)
+
 import asyncio
 import contextlib
 import datetime
 import gc
 import logging
 import os
+import resource
 import signal
 import sqlite3
-import sys
 from pathlib import Path
 from typing import Any
-
-import click
 
 from garcon.engine.http.guard import Credentials, is_loopback
 from garcon.engine.http.server import EngineServer, Settings
@@ -32,6 +43,9 @@ from garcon.engine.upkeep import stats as file_stats
 
 DEFAULT_DB = ".garcon/engine.db"
 SECRET = "GARCON_ENGINE_SECRET_KEY"
+
+#: Files the engine wants to be allowed to open: a connection is one, a waiting poll has one.
+_OPEN_FILES = 65_536
 
 _OPERATIONAL = (LeaseTaken, SchemaError, sqlite3.Error, OSError, ValueError)
 
@@ -91,6 +105,7 @@ def main(**options: Any) -> None:
 
 def _run(options: dict[str, Any]) -> None:
     credentials = _credentials(options["host"], options["access_key"])
+    _make_room()
     db = options["db"]
     lease = None
     if db != ":memory:":
@@ -115,6 +130,16 @@ def _run(options: dict[str, Any]) -> None:
     finally:
         if lease is not None:
             lease.release()
+
+
+def _make_room() -> None:
+    """Raise the soft bound on open files, which is 1,024 or 256, as far as the hard one lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        # macOS refuses what its kernel does not have, whatever the hard bound says.
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _credentials(host: str, access_key: str | None) -> Credentials | None:

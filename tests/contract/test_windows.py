@@ -22,6 +22,8 @@ COMMANDS = {
     " from garcon.cli import main; main()",
     "python -m garcon.pool": "sys.argv = ['garcon.pool', 'flows.metrics'];"
     " runpy.run_module('garcon.pool', run_name='__main__')",
+    "python -m garcon.engine": "sys.argv = ['garcon.engine'];"
+    " runpy.run_module('garcon.engine', run_name='__main__')",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -263,6 +264,25 @@ def test_a_file_of_an_older_version_is_brought_forward(tmp_path: Path, version: 
         assert swf.api.describe_domain(name="d")["domainInfo"]["status"] == "REGISTERED"
         swf.api.register_workflow_type(domain="d", name="flow", version="1")
         Swf(engine, swf.api, "d").start(**RUN)
+
+
+def test_an_engine_may_open_as_many_files_as_its_machine_allows(tmp_path: Path) -> None:
+    """A thousand waiting polls are a thousand connections; the usual soft bound is 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    command = [sys.executable, "-m", "garcon.engine", "--db", str(tmp_path / "engine.db")]
+    process = subprocess.Popen(
+        ["sh", "-c", 'ulimit -S -n 256; exec "$@"', "sh", *command],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("http://")
+        soft, _ = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+        assert soft == (65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536))
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_a_second_engine_on_a_file_says_who_has_it(tmp_path: Path) -> None:
