@@ -261,6 +261,10 @@ class Batch:
 
     def _start_child(self, effect: StartChild) -> Step | None:
         profile = effect.profile
+        parent = self.state(effect.parent_key)
+        if parent is not None and parent.status == "TERMINATED":
+            # Its history was full before the child began: nobody could end the child any more.
+            return None
         if self.open_run(profile.domain, profile.workflow_id) is not None:
             return self._step(
                 effect.parent_key,

@@ -23,6 +23,7 @@ End = Callable[[int, int, str, dict[str, Any]], None]
 _CHILD: Final = "garcon.engine.service.lambda_child"
 _RESULT_LIMIT: Final = 32_768
 _REASON_LIMIT: Final = 256
+_AT_ONCE: Final = 32
 
 
 def parse_functions(words: tuple[str, ...]) -> dict[str, str]:
@@ -53,6 +54,8 @@ class Lambdas:
         self._functions = functions
         self._end = end
         self._tasks: set[asyncio.Task[None]] = set()
+        # One answer may ask for a thousand functions, and each is a Python of its own.
+        self._room = asyncio.Semaphore(_AT_ONCE)
 
     def call(self, call: CallLambda) -> None:
         """Start a call; its end comes through ``end``."""
@@ -67,23 +70,35 @@ class Lambdas:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _run(self, call: CallLambda) -> None:
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + call.timeout_s
         target = self._functions.get(call.name)
         if target is None:
             known = ", ".join(sorted(self._functions))
             self._fail(call, "ResourceNotFoundException", f"{call.name} is none of: {known}")
             return
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            _CHILD,
-            target,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
+        async with self._room:
+            left_s = until_s - loop.time()
+            if left_s > 0:
+                await self._run_process(call, target, left_s)
+
+    async def _run_process(self, call: CallLambda, target: str, left_s: float) -> None:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                _CHILD,
+                target,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._fail(call, "ProcessNotStarted", str(error))
+            return
         try:
             data = (call.input or "null").encode()
-            output, _ = await asyncio.wait_for(process.communicate(data), call.timeout_s)
+            output, _ = await asyncio.wait_for(process.communicate(data), left_s)
         except asyncio.TimeoutError:
             return  # the kernel writes the time-out at its own instant
         finally:

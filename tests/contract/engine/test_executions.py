@@ -231,16 +231,20 @@ def test_a_run_ends_when_its_time_is_over(swf: Swf) -> None:
 
 
 def test_a_full_history_is_terminated(swf: Swf) -> None:
-    """At 25,000 events the service ends the run with its own cause."""
+    """At 25,000 events the service ends the run with its own cause; no child begins behind it."""
     run_id = swf.start()
     markers = [decide("RecordMarker", markerName="m")] * 996
     while (task := swf.decision(maximumPageSize=1))["startedEventId"] < 23_900:
         swf.answer(task, *markers)
         swf.api.signal_workflow_execution(domain="dom", workflowId="w", signalName="s")
-    swf.answer(task, *markers, *markers[:200])
+    kind = {"name": "flow", "version": "1"}
+    late = decide("StartChildWorkflowExecution", workflowType=kind, workflowId="late", **RUN)
+    swf.answer(task, *markers, *markers[:200], late)
     last = swf.history("w", run_id, reverseOrder=True)[0]
     assert last["eventId"] >= 25_000
     assert attributes(last) == {"cause": "EVENT_LIMIT_EXCEEDED", "childPolicy": "TERMINATE"}
+    given = {"domain": "dom", "workflowId": "late", "signalName": "s"}
+    assert swf.refusal("signal_workflow_execution", **given)[0] == "UnknownResourceFault"
 
 
 def test_a_history_is_read_in_pages_both_ways(swf: Swf) -> None:

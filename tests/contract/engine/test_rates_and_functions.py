@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from garcon.engine.core.buckets import AWS_RATES, Rate
 from garcon.engine.http.server import Settings
+from garcon.engine.service import lambdas
 from garcon.engine.service.throttle import load_rates
 from garcon.engine.testing import Engine, engine_in_process
 from garcon.engine.upkeep import prune, stats
@@ -216,6 +218,31 @@ def test_a_function_runs_and_its_result_is_an_event(functional: Swf) -> None:
     completed = functional.last("w", run_id, "LambdaFunctionCompleted")
     assert json.loads(completed["result"]) == {"doubled": 42}
     assert (completed["scheduledEventId"], completed["startedEventId"]) == (5, 6)
+
+
+def test_only_so_many_functions_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others wait for their turn, and all end."""
+    monkeypatch.setattr(lambdas, "_AT_ONCE", 2)
+    spawn = asyncio.create_subprocess_exec
+    processes: list[asyncio.subprocess.Process] = []
+    at_once: list[int] = []
+
+    async def counted(*words: Any, **options: Any) -> asyncio.subprocess.Process:
+        processes.append(await spawn(*words, **options))
+        at_once.append(sum(process.returncode is None for process in processes))
+        return processes[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", counted)
+    functions = {"double": f"{double.__module__}:double"}
+    settings = Settings(db=":memory:", poll_hold_s=20.0, functions=functions)
+    with engine_in_process(settings=settings, clock="virtual") as engine:
+        swf = Swf.prepared(engine)
+        run_id = swf.start(lambdaRole="arn:aws:iam::1:role/r")
+        call = {"name": "double", "input": '{"number": 1}'}
+        swf.step(*[decide("ScheduleLambdaFunction", id=f"{n}", **call) for n in range(5)])
+        while swf.names("w", run_id).count("LambdaFunctionCompleted") < 5:
+            swf.step()
+    assert (max(at_once), len(at_once)) == (2, 5)
 
 
 @pytest.mark.parametrize(
