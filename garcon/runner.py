@@ -187,7 +187,7 @@ class Sync(BaseRunner):
         """
         result: dict[str, Any] = {}
         for task in flatten(self.tasks, context):
-            activity.heartbeat()
+            _ask_to_go_on(activity)
             result.update(result_as_dict(task, call_task(task, {**result, **context}, activity)))
         return result
 
@@ -270,6 +270,16 @@ class External(BaseRunner):
         raise FlowError("an external activity is run by another program, not by garcon")
 
 
+def _ask_to_go_on(activity: Any) -> None:
+    """Raise what a heartbeat raises where the attempt is to end.
+
+    A pool tells its own question from those of the task: by a task that asks for nothing itself it
+    is not heard before its end.
+    """
+    ask = getattr(activity, "checkpoint", None) or activity.heartbeat
+    ask()
+
+
 def _run_one(
     task: Task, context: Mapping[str, Any], activity: Any, errors: list[BaseException]
 ) -> dict[str, Any]:
@@ -286,7 +296,7 @@ def _beat_until_ended(futures: list[Future[dict[str, Any]]], activity: Any) -> N
     open_ones = set(futures)
     try:
         while open_ones:
-            activity.heartbeat()
+            _ask_to_go_on(activity)
             _, open_ones = wait(open_ones, return_when=FIRST_COMPLETED)
     finally:
         # Left early, the activity is gone at SWF: what has not begun is not begun any more.

@@ -6,8 +6,11 @@ moment before SWF would end it, so that the history tells why and the worker is 
 
 from __future__ import annotations
 
-#: A task that is to end has this long to do so by itself, seconds.
+#: A task that is to end has this long to do so by itself, if it heartbeats; seconds.
 CANCEL_GRACE_S = 30.0
+
+#: One that has never called for a heartbeat can hear nothing of its cancel: it has so long.
+DEAF_GRACE_S = 1.0
 
 #: How much earlier than SWF the pool ends a task: the lesser of this and this part of its time.
 LEAD_S = 0.5

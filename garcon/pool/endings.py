@@ -15,7 +15,7 @@ from typing import Protocol
 
 from garcon.log import log_event
 from garcon.outcome import Failure, Kind
-from garcon.pool.bounds import overdue_at_s
+from garcon.pool.bounds import DEAF_GRACE_S, overdue_at_s
 from garcon.pool.crew import Crew, Seat
 from garcon.pool.delivery import Delivery
 from garcon.pool.frames import FrameError
@@ -91,7 +91,7 @@ class Endings:
             self._delivery.note_end(task, "failed")
             self._delivery.fail(task, Failure(Kind.FAILED, text, errors=("TimeoutError",)))
         elif task.cancel_by_s is not None and now_s >= task.cancel_by_s:
-            text = f"did not end within {self._cancel_grace_s:g} s of its cancel"
+            text = f"did not end within {task.grace_s:g} s of its cancel"
             self._tell(seat, task, "task.deaf", text)
             seat.abandon(task, now_s)
             self._delivery.cancel(task)
@@ -125,7 +125,10 @@ class Endings:
             return
         if task.cancel_by_s is None:
             now_s = asyncio.get_running_loop().time()
-            task.cancel_by_s = now_s + self._cancel_grace_s
+            task.grace_s = self._cancel_grace_s
+            if not task.can_hear():
+                task.grace_s = min(DEAF_GRACE_S, self._cancel_grace_s)
+            task.cancel_by_s = now_s + task.grace_s
         if task.activity.threads > 1:
             # Its thread cannot be ended alone, and the worker not yet: nobody is to wait for it.
             seat.abandon(task, task.cancel_by_s)

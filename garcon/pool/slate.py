@@ -17,6 +17,9 @@ from garcon.description import THREADS_MAX
 from garcon.execution import HEARTBEAT_MAX
 from garcon.outcome import cut
 
+#: The place in which a worker notes that its task heartbeats by itself.
+HEARING_PLACE = THREADS_MAX
+
 # Task, length and checksum of the text; text. Whole pages: a record touches no other's memory.
 _HEAD = struct.Struct(">QII")
 _RECORD = 3 * 4096
@@ -72,4 +75,4 @@ class Slate:
 
 
 def _offset(slot: int, place: int) -> int:
-    return (slot * THREADS_MAX + place) * _RECORD
+    return (slot * (THREADS_MAX + 1) + place) * _RECORD

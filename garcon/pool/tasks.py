@@ -12,7 +12,7 @@ from typing import Any
 
 from garcon.description import HEARTBEAT_S, START_TO_CLOSE_S, ActivityDescription
 from garcon.errors import EngineError
-from garcon.pool.slate import Slate
+from garcon.pool.slate import HEARING_PLACE, Slate
 
 #: Heartbeats of a task come so often within the time in which the engine wants to hear of it.
 BEATS_A_TIMEOUT = 3
@@ -35,6 +35,7 @@ class ActivityTask:
         heartbeat_s: seconds within which the engine wants to hear of it.
         start_to_close_s: seconds that it may take.
         cancel_by_s: when a task that was told to end is ended, loop time.
+        grace_s: how long that is after it was told.
         slate: where it writes how far it is, None where nothing of it can be known.
         details: what it had said of itself when it was last asked.
         is_ending: its answer is under way.
@@ -56,6 +57,7 @@ class ActivityTask:
     heartbeat_s: float = HEARTBEAT_S
     start_to_close_s: float = START_TO_CLOSE_S
     cancel_by_s: float | None = None
+    grace_s: float = 0.0
     slate: Slate | None = None
     details: str | None = None
     is_ending: bool = False
@@ -66,6 +68,12 @@ class ActivityTask:
             # While it is writing, what it said before counts.
             self.details = self.slate.read(self.slot, self.place, self.number) or self.details
         return self.details
+
+    def can_hear(self) -> bool:
+        """Whether it heartbeats by itself, so that a cancel can reach it; True if unknown."""
+        if self.slate is None or self.slot is None or self.activity.threads > 1:
+            return True
+        return self.slate.read(self.slot, HEARING_PLACE, self.number) is not None
 
     @property
     def fields(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from garcon.execution import (
 from garcon.log import GarconLogger, about
 from garcon.outcome import Failure, Kind, cut, encode_failure
 from garcon.pool.frames import Channel, Frame, FrameError
-from garcon.pool.slate import Slate
+from garcon.pool.slate import HEARING_PLACE, Slate
 from garcon.pool.threads import Threads
 from garcon.pool.timing import own_times
 
@@ -93,11 +93,15 @@ class Post:
                 die_with_group()
 
     def next_frame(self, threads: Threads) -> Frame | None:
-        """Wait for the next frame; None when there is none and one of the threads has ended."""
+        """Wait for the next frame; None where it is time to look at the threads, or at `self`."""
         if self._waiting:
             return self._waiting.popleft()
-        frame = self._channel.receive_now() if threads else self._channel.receive()
-        if frame is None and threads and not self._channel.ended:
+        # Asked once: a thread may end at any moment, and that is no end of the supervisor's.
+        beside = bool(threads)
+        if self.is_stopping and not beside:
+            return None
+        frame = self._channel.receive_now() if beside else self._channel.receive()
+        if frame is None and beside and not self._channel.ended:
             threads.wait(self._channel.fileno())
         elif frame is None:
             self.is_orphaned = True
@@ -121,16 +125,24 @@ class Call:
         self.is_beside_others = int(head.get("threads", 1)) > 1
         self._post = post
         self._slate = slate
+        self._slot = slot
+        self._has_asked = False
         self._record = (slot, int(head.get("place", 0)), self.task)
 
-    def beat(self, details: str | None) -> None:
+    def beat(self, details: str | None = None, *, own: bool = True) -> None:
         """Note how far the task is, and hear whether it shall go on.
 
+        Args:
+            details: what it says of itself.
+            own: whether the task itself asks, and not its runner between two tasks.
         Raises:
             ActivityCanceled: it shall not.
         """
         if not self.is_beside_others:
             self._post.listen()
+            if own and not self._has_asked:
+                self._has_asked = True
+                self._slate.write(self._slot, HEARING_PLACE, self.task, "")
         # That the task lives the supervisor tells by itself; only details are news to it.
         if details is not None and not self.is_canceled:
             self.words = str(details)
@@ -164,6 +176,14 @@ class PoolExecution(ActivityExecution):
             ActivityCanceled: the activity is to end: SWF wants it canceled, or knows it no more.
         """
         self._call.beat(details)
+
+    def checkpoint(self) -> None:
+        """Hear whether the attempt is to go on: what runners ask for between two tasks.
+
+        Raises:
+            ActivityCanceled: it is not.
+        """
+        self._call.beat(own=False)
 
     def fail(self, reason: str | None = None, details: str | None = None) -> None:
         """Have the attempt fail once its tasks have returned, whatever they return."""

@@ -12,6 +12,7 @@ import pytest
 from garcon.outcome import Kind, decode_failure
 from garcon.pool.frames import Frame
 from garcon.pool.lifecycle import ChildKind
+from garcon.pool.slate import HEARING_PLACE
 from tests.contract.nursery_harness import answer, hear, house, order, said, wait_end
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -154,6 +155,21 @@ def test_the_last_words_of_a_task_are_never_lost() -> None:
             assert "done" == (await answer(child, task=3)).kind
             assert child.slate is not None
             assert child.slate.read(child.slot, 0, 4) is None
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("activity", "asks"), [("hang", True), ("doze", False)])
+def test_it_is_told_whether_a_task_heartbeats_by_itself(activity: str, asks: bool) -> None:
+    """What its runner asks between two tasks does not count."""
+
+    async def run() -> None:
+        async with house() as one:
+            child = await one.worker()
+            await order(child, activity, task=7)
+            await said(child, 7, HEARING_PLACE) if asks else await answer(child, task=7)
+            assert child.slate is not None
+            assert asks == (child.slate.read(child.slot, HEARING_PLACE, 7) is not None)
 
     asyncio.run(run())
 

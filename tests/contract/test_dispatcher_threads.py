@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import pytest
+
 from garcon.description import FlowDescription
 from garcon.outcome import Kind, decode_failure
 from garcon.pool.crew import ROUNDS
 from garcon.pool.facts import KillAsked, RetireAsked
 from garcon.pool.recycling import Share
-from garcon.pool.slate import Slate
+from garcon.pool.slate import HEARING_PLACE, Slate
 from garcon.pool.slots import ChildKind
 from tests.contract.pool_stand_ins import Peer
 from tests.contract.test_dispatcher import FETCH, Pool, a_pool, a_task
@@ -321,6 +323,32 @@ def test_last_words_go_out_with_the_next_beat_and_with_a_cancel(tmp_path):
             answers = await all_that_is_answered(pool, 4)
             told = [body.get("details") for _, body in answers]
             assert [None, "half way", "half way", "almost"] == told
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("asks", "grace_s"), [(True, 7.0), (False, 1.0)])
+def test_a_task_that_never_heartbeats_has_no_grace_to_hear_its_cancel(tmp_path, asks, grace_s):
+    """The exception could not reach it; one that asks has all of the time."""
+
+    async def scenario() -> None:
+        async with (
+            a_pool(tmp_path, cancel_grace_s=7.0) as pool,
+            a_worker_with_a_slate(pool) as (peer, slate),
+        ):
+            pool.dispatcher._take(a_task())
+            (run,) = await receive_runs(peer, 1)
+            (task,) = pool.dispatcher._held.values()
+            if asks:
+                slate.write(1, HEARING_PLACE, run.head["task"], "")
+
+            await pool.dispatcher._endings.cancel(task)
+
+            pool.dispatcher._endings.end_due(task.cancel_by_s - 0.1)
+            assert [] == pool.overdue
+            pool.dispatcher._endings.end_due(task.cancel_by_s)
+            assert [1] == pool.overdue
+            assert grace_s == task.grace_s
 
     asyncio.run(scenario())
 

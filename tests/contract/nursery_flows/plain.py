@@ -67,6 +67,10 @@ def settle_down(activity, context):
     time.sleep(600)
 
 
+def doze(activity, context):
+    """Ask for nothing."""
+
+
 def detach(activity, context):
     """Start a program in a group of its own, which is to outlive the worker."""
     return {"pid": subprocess.Popen(["sleep", "600"], preexec_fn=os.setpgrp).pid}
@@ -136,7 +140,7 @@ def chosen(context):
 
 
 for function in (
-    add, shout, fail, leave, interrupt, vanish, crash, split, settle_down, detach, hang, beat,
+    add, shout, fail, leave, interrupt, vanish, crash, split, settle_down, detach, doze, hang, beat,
     burst, stumble, own_words, handlers, surroundings, quick, chosen,
 ):  # fmt: skip
     globals()[f"{function.__name__}_activity"] = create(
