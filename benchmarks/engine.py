@@ -3,7 +3,8 @@
 Answers with ratios taken in one run, because absolute figures tell more about the machine:
 poll + complete from one lean client against an empty server of the same library, at three sizes of
 domain, against moto's server, start-up and memory with 100,000 closed activities, the CPU of 1,000
-waiting polls. Run it on a quiet machine: ``python benchmarks/engine.py [--quick]``.
+waiting polls. Run it on a quiet machine: ``python benchmarks/engine.py [--quick]``. moto's server
+needs flask, which is no dependency of garcon: ``pip install 'moto[server,swf]'``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import contextlib
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -285,11 +287,17 @@ def main() -> None:
     """Print all figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="10,000 activities, small moto run")
-    quick = parser.parse_args().quick
+    parser.add_argument("--no-moto", action="store_true", help="without moto's server")
+    words = parser.parse_args()
+    quick = words.quick
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 20_000), hard))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sizes(folder, 10_000 if quick else 100_000)
-        waiting_polls(folder, 900)
+        waiting_polls(folder, 1_000)
+        if words.no_moto:
+            return
         against_moto(100)
         if not quick:
             against_moto(3_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import http.client
 import json
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from garcon.engine import pytest_plugin
 from garcon.engine.service import skipping
 from garcon.engine.testing import Engine, engine_beside, engine_in_process
 from tests.contract.engine.swf import Swf, client, decide, schedule
@@ -96,6 +98,15 @@ def test_an_engine_beside_the_test_keeps_virtual_time_too(tmp_path: Path) -> Non
         real.skip(1)
     with pytest.raises(RuntimeError, match="ended with"), engine_beside(options=["--nonsense"]):
         pass
+
+
+def test_pytest_finds_the_plugin_under_the_name_of_its_module() -> None:
+    """Another name would load it twice where somebody names it by hand as well."""
+    setup = configparser.ConfigParser()
+    setup.read(Path(__file__).parents[3] / "setup.cfg")
+    (line,) = setup["options.entry_points"]["pytest11"].split("\n")[1:]
+    name, _, module = line.partition(" = ")
+    assert name == module == pytest_plugin.__name__
 
 
 def test_the_plugin_gives_a_fixture_and_loads_nothing_before_it_is_used(tmp_path: Path) -> None:
