@@ -104,6 +104,15 @@ EVENTS: Mapping[str, Event] = {
     "decision.impossible": Event(
         "ERROR", "An execution is failed, since its decisions cannot be made; `why` tells."
     ),
+    "schedule.throttled": Event(
+        "WARNING", "SWF refused schedules for their rate; the pool halves its own for a minute."
+    ),
+    "shards.unknown": Event(
+        "WARNING", "Which shards a failing execution has could not be read; they are left: `why`."
+    ),
+    "shard.left": Event(
+        "WARNING", "A shard could not be terminated; it goes on, or ends with its parent: `why`."
+    ),
     "decision.note": Event("INFO", "What the decider wants to be known of an execution."),
     # The engine.
     "engine.lost": Event("WARNING", "The engine cannot be reached; told once, tried on."),
