@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
+from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response
 from aiohttp.web_server import Server
@@ -40,6 +41,7 @@ logger = logging.getLogger("garcon.engine")
 _KEEPALIVE_S: Final = 300.0
 _BACKLOG: Final = 2048
 _BODY_S: Final = 30.0
+_HEAD_S: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,10 @@ class EngineServer:
         self._own = {wire.RELEASE_POLLS: self._release_polls, wire.SKIP: self._skip}
         self._web: Server | None = None
         self._listener: asyncio.Server | None = None
+        # Connections without a request so far, and those that had none at the last look either.
+        self._silent: set[RequestHandler] = set()
+        self._long_silent: set[RequestHandler] = set()
+        self._sweep: asyncio.TimerHandle | None = None
 
     async def start(self) -> str:
         """Restore what is open, listen, and return the URL."""
@@ -115,7 +121,8 @@ class EngineServer:
             keepalive_timeout=_KEEPALIVE_S,
             handler_cancellation=True,
         )
-        self._listener = await self._listen(self._web)
+        self._listener = await self._listen(self._connection)
+        self._end_silent()
         host, port = self._listener.sockets[0].getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         self.kernel.look()
@@ -138,6 +145,23 @@ class EngineServer:
                 )
         return await loop.create_server(server, settings.host, settings.port, backlog=_BACKLOG)
 
+    def _connection(self) -> RequestHandler:
+        """A new connection's protocol."""
+        assert self._web is not None
+        protocol = self._web()
+        self._silent.add(protocol)
+        return protocol
+
+    def _end_silent(self) -> None:
+        """Close what dribbles its first head, or has connected and says nothing at all."""
+        if self._web is None:
+            return
+        self._silent.intersection_update(self._web.connections)
+        for protocol in self._silent & self._long_silent:
+            protocol.force_close()
+        self._long_silent = self._silent.copy()
+        self._sweep = asyncio.get_running_loop().call_later(_HEAD_S, self._end_silent)
+
     def idle_s(self) -> float:
         """Seconds since the last request ended; 0 while one waits."""
         return 0.0 if self.traffic.running else time.monotonic() - self.last_request_s
@@ -146,6 +170,8 @@ class EngineServer:
         """Answer the waiting polls, finish what is begun, close the file."""
         if self._listener is not None:
             self._listener.close()
+        if self._sweep is not None:
+            self._sweep.cancel()
         await self._lambdas.stop()
         self.kernel.stop()
         if self._web is not None:
@@ -158,6 +184,7 @@ class EngineServer:
 
     async def _handle(self, request: BaseRequest) -> Response:
         traffic = self.traffic
+        self._silent.discard(request.protocol)
         own = request.headers.get("X-Amz-Target") == wire.SKIP
         if not own:
             traffic.arrived += 1

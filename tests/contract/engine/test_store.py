@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import socket
 import sqlite3
@@ -15,7 +16,7 @@ from garcon.engine.core.model import Execution
 from garcon.engine.core.starts import make_profile
 from garcon.engine.http import server
 from garcon.engine.store.database import Database, Writes
-from garcon.engine.testing import Engine
+from garcon.engine.testing import Engine, engine_in_process
 
 SETTINGS = {
     "executionStartToCloseTimeout": "1000",
@@ -102,6 +103,29 @@ def test_a_client_that_dribbles_its_body_is_cut_off(
         )
         with contextlib.suppress(ConnectionResetError):
             assert slow.recv(100) == b""
+
+
+@pytest.mark.parametrize("said", [b"", b"POST / HTTP/1.1\r\nHost: local"])
+def test_a_client_that_never_ends_its_first_head_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    """It holds a connection for no request; one that has brought a request stays."""
+    monkeypatch.setattr(server, "_HEAD_S", 0.05)
+    with engine_in_process() as running:
+        host, port = running.url.removeprefix("http://").split(":")
+        good = http.client.HTTPConnection(host, int(port), timeout=20)
+        target = {"X-Amz-Target": "a.ListDomains"}
+        good.request("POST", "/", '{"registrationStatus": "REGISTERED"}', target)
+        good.getresponse().read()
+        line = good.sock
+        with socket.create_connection((host, int(port)), timeout=20) as slow:
+            slow.sendall(said)
+            with contextlib.suppress(ConnectionResetError):
+                assert slow.recv(100) == b""
+        good.request("POST", "/", '{"registrationStatus": "REGISTERED"}', target)
+        assert good.getresponse().status == 200
+        assert good.sock is line
+        good.close()
 
 
 def test_a_new_folder_is_made_for_a_new_file(tmp_path: Path) -> None:
