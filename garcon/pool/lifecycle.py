@@ -226,6 +226,8 @@ class _Step(Moves):
         quick = self.now_s - slot.born_s < self.pool.rules.steady_s
         deaths = slot.quick_deaths + 1 if quick else 1
         delay_s = respawn_delay_s(self.pool.rules, slot.number, deaths)
+        if slot.kind is ChildKind.DECIDER and slot.booted:
+            delay_s = min(delay_s, self.pool.rules.decider_delay_max_s)
         self.vacate(slot, Move.EXITED, self.now_s + delay_s, quick_deaths=deaths)
         self.tell_exit("slot.died", slot, fact, delay_s)
         if not slot.booted:

@@ -91,6 +91,8 @@ class Rules:
         steady_s: a process that lived as long as this died of its work, not of its start.
         delay_first_s: delay of the second quick respawn; the first one has none.
         delay_max_s: where doubling ends.
+        decider_delay_max_s: where it ends for a decider that had been ready: while it is missing,
+            whole executions stand still.
     """
 
     drain_timeout_s: float = 75.0
@@ -100,6 +102,7 @@ class Rules:
     steady_s: float = 10.0
     delay_first_s: float = 0.5
     delay_max_s: float = 30.0
+    decider_delay_max_s: float = 1.0
 
 
 @dataclass(frozen=True)

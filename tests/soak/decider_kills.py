@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from flows import metrics
+from garcon.pool.status_socket import ask_all
 from tests.acceptance.harness import (
     Command,
     Place,
     count_rows,
-    grandchildren_of,
     kill,
     list_runs,
     read_history,
@@ -38,10 +38,11 @@ STALL_S = 5.0
 
 def strike(pool: Command) -> int:
     """Kill every decider; return how many there were."""
-    deciders = [one.pid for one in grandchildren_of(pool) if "decid" in one.name()]
-    for pid in deciders:
+    told = next((one for one in ask_all() if one["pid"] == pool.pid), {})
+    pids = [one["pid"] for one in told.get("deciders", ()) if one["pid"]]
+    for pid in pids:
         kill(pid)
-    return len(deciders)
+    return len(pids)
 
 
 def run(place: Place, words: argparse.Namespace) -> tuple[float, int]:

@@ -146,6 +146,20 @@ def test_quick_deaths_are_answered_with_growing_delays_that_end_at_the_maximum()
     assert all(22.5 <= delay <= 30 for delay in delays[-3:])
 
 
+def test_a_decider_that_was_ready_is_missing_for_a_second_at_most() -> None:
+    """However often it dies: while it is missing, whole executions stand still."""
+    life = Life.running(workers=0, deciders=1)
+    delays = []
+    life.boot(life.die(1))
+    for _ in range(10):
+        life.die(1)
+        delays.append((next_wake_s(life.pool) or life.now_s) - life.now_s)
+        life.boot(life.see(Tick(), after_s=delays[-1]))
+
+    assert max(delays) <= 1.0
+    assert min(delays) > 0
+
+
 def test_a_steady_life_forgives_the_quick_deaths_before_it() -> None:
     """The delay grows with deaths in a row, not with deaths in months."""
     life = Life.running(workers=1)
