@@ -185,14 +185,22 @@ def living_programs(one: Ground) -> list[int]:
     return [int(pid) for (pid,) in one.notes("programs") if _is_deaf(int(pid))]
 
 
-def run_soak(name: str, soak: Callable[[], str]) -> int:
-    """Run a soak, say how it went, and return its exit code."""
+def run_soak(name: str, soak: Callable[[], str], limit_s: float) -> int:
+    """Run a soak for so long at most, say how it went, and return its exit code."""
+
+    def give_up(*_: Any) -> None:
+        raise AssertionError(f"it was not over within {limit_s:.0f} s")
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, limit_s)
     began_s = time.monotonic()
     try:
         told = soak()
     except AssertionError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
     print(f"{name}: {told}, in {time.monotonic() - began_s:.0f} s")
     return 0
 

@@ -159,7 +159,7 @@ def main() -> int:
             f"supervisor {size:.1f} MB ({grown:+.1%})"
         )
 
-    return run_soak("pool_kills", soak)
+    return run_soak("pool_kills", soak, words.minutes * 60 + 300)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def main() -> int:
             does_not_loop(one)
         return f"{told}; nobody at 1 MB"
 
-    return run_soak("pool_memory", soak)
+    return run_soak("pool_memory", soak, 2 * RUN_S)
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ def main() -> int:
             f"{ends['handed_back']} handed back"
         )
 
-    return run_soak("pool_rolling", soak)
+    return run_soak("pool_rolling", soak, words.restarts * 2 * STOP_S + CLOSING_S)
 
 
 if __name__ == "__main__":

@@ -62,12 +62,12 @@ def main() -> int:
 
     def soak() -> str:
         with ground() as one:
-            one.pool("--cancel-grace", "1", procs=2)
+            one.pool(procs=2)
             took_s = ends_when_canceled(one)
             holds_its_heartbeat(one, words.seconds)
         return f"canceled in {took_s:.1f} s, heartbeat kept over {words.seconds} s in C"
 
-    return run_soak("pool_stubborn", soak)
+    return run_soak("pool_stubborn", soak, words.seconds + 180)
 
 
 if __name__ == "__main__":
