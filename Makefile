@@ -7,10 +7,9 @@ PYTEST_ARGS ?=
 
 py := $(VENV)/bin/python
 pip_install := $(py) -m pip install --quiet --disable-pip-version-check
-benchmarks := $(basename $(notdir $(wildcard benchmarks/[!_]*.py)))
 input := {"start": "2026-01-01", "end": "2026-01-31"}
 
-.PHONY: run test check check-code check-tests bench docs clean
+.PHONY: run test check check-code check-tests bench bench-quick docs clean
 
 run: $(VENV)/.ready-flows  ## January x 250 countries on 16 processes
 	$(py) -m garcon.pool flows.metrics --procs 16 --engine local --input '$(input)'
@@ -30,8 +29,11 @@ check-code:
 check-tests:
 	$(py) -m pytest -q tests/unit
 
-bench: $(VENV)/.ready-test  ## the figures of docs/, on a quiet machine
-	set -e; for one in $(benchmarks); do echo "== $$one"; $(py) -m benchmarks.$$one; done
+bench: $(VENV)/.ready-bench  ## the figures of docs/, against others, on a quiet machine: an hour
+	$(py) -m benchmarks
+
+bench-quick: $(VENV)/.ready-bench  ## the same with few instances and one run: whether it works
+	$(py) -m benchmarks --quick
 
 docs: $(VENV)/.ready-dev  ## the parts of docs/ made from the code, then all of it in build/site
 	$(py) -m docs.make
@@ -49,6 +51,7 @@ $(VENV)/.made:
 
 $(VENV)/.ready-flows: extras := flows
 $(VENV)/.ready-test: extras := flows,test
+$(VENV)/.ready-bench: extras := flows,test,bench
 $(VENV)/.ready-dev: extras := flows,test,dev
 
 $(VENV)/.ready-%: $(VENV)/.made setup.cfg pyproject.toml

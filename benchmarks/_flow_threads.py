@@ -1,0 +1,17 @@
+"""`_flow` with eight threads a worker."""
+
+from __future__ import annotations
+
+from benchmarks._flow import end, numbers, work
+from garcon import activity, runner
+
+create = activity.create("garcon-benchmarks", "bench")
+
+instance = create(
+    name="instance",
+    generators=[numbers],
+    threads=8,
+    run=runner.Sync(work.fill(kind="kind", number="number")),
+)
+
+final = create(name="final", requires=[instance], run=runner.Sync(end.fill()))
