@@ -8,7 +8,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -169,7 +169,10 @@ def test_a_repeated_poll_takes_the_place_of_the_one_that_still_waits(patient: Sw
         assert repeated.result(10)["activityId"] == "a1"
 
 
-def test_a_list_holds_at_most_a_thousand_pollers(engine: Engine) -> None:
+@pytest.mark.parametrize("kind", ["activity", "decision"])
+def test_a_list_holds_at_most_a_thousand_pollers(
+    engine: Engine, kind: Literal["activity", "decision"]
+) -> None:
     """The next one is refused as the service refuses it."""
     swf = Swf.prepared(engine)
 
@@ -179,12 +182,10 @@ def test_a_list_holds_at_most_a_thousand_pollers(engine: Engine) -> None:
         server = engine.server
         for _ in range(1000):
             answer = server.kernel.new_answer()
-            server.world.lists.wait(
-                Poll(("activity", "dom", "work"), None, None, lambda: True, answer)
-            )
+            server.world.lists.wait(Poll((kind, "dom", "work"), None, None, lambda: True, answer))
 
     engine.call(fill)
-    refused = swf.refusal("poll_for_activity_task", domain="dom", taskList={"name": "work"})
+    refused = swf.refusal(f"poll_for_{kind}_task", domain="dom", taskList={"name": "work"})
     text = "Limit on maximum concurrent poll requests per task list reached"
     assert refused == ("LimitExceededFault", text)
 

@@ -36,18 +36,32 @@ def test_a_domain_cannot_be_registered_twice(swf: Swf) -> None:
 
 def test_an_unknown_domain_is_refused_by_every_call_about_it(swf: Swf) -> None:
     """UnknownResourceFault names the domain."""
+    since = {"startTimeFilter": {"oldestDate": 0}}
+    task_list = {"taskList": {"name": "l"}}
+    run = {"execution": {"workflowId": "w", "runId": "r"}}
+    named_type = {"name": "t", "version": "1"}
     everywhere: dict[str, dict[str, Any]] = {
         "describe_domain": {},
         "deprecate_domain": {},
         "undeprecate_domain": {},
-        "poll_for_activity_task": {"taskList": {"name": "l"}},
-        "poll_for_decision_task": {"taskList": {"name": "l"}},
-        "count_pending_decision_tasks": {"taskList": {"name": "l"}},
-        "list_open_workflow_executions": {"startTimeFilter": {"oldestDate": 0}},
+        "poll_for_activity_task": task_list,
+        "poll_for_decision_task": task_list,
+        "count_pending_activity_tasks": task_list,
+        "count_pending_decision_tasks": task_list,
+        "list_open_workflow_executions": since,
+        "list_closed_workflow_executions": since,
+        "count_open_workflow_executions": since,
+        "count_closed_workflow_executions": since,
+        "start_workflow_execution": {"workflowId": "w", "workflowType": named_type, **RUN},
         "signal_workflow_execution": {"workflowId": "w", "signalName": "s"},
-        "register_workflow_type": {"name": "t", "version": "1"},
-        "list_activity_types": {"registrationStatus": "REGISTERED"},
+        "request_cancel_workflow_execution": {"workflowId": "w"},
+        "terminate_workflow_execution": {"workflowId": "w"},
+        "describe_workflow_execution": run,
+        "get_workflow_execution_history": run,
     }
+    for kind in KINDS:
+        everywhere[f"register_{kind}_type"] = named_type
+        everywhere[f"list_{kind}_types"] = {"registrationStatus": "REGISTERED"}
     for operation, given in everywhere.items():
         named = {"name" if operation.endswith("_domain") else "domain": "none"}
         refused = swf.refusal(operation, **named, **given)
@@ -120,8 +134,13 @@ def test_domain_tags_are_set_listed_and_taken_away(swf: Swf) -> None:
     many = [{"key": f"k{number}", "value": ""} for number in range(50)]
     code, _ = swf.refusal("tag_resource", resourceArn=arn, tags=many)
     assert code == "TooManyTagsFault"
-    code, _ = swf.refusal("list_tags_for_resource", resourceArn=arn + "x")
-    assert code == "UnknownResourceFault"
+    unknown = ("UnknownResourceFault", "Unknown domain: domx")
+    assert swf.refusal("list_tags_for_resource", resourceArn=arn + "x") == unknown
+    assert swf.refusal("tag_resource", resourceArn=arn + "x", tags=[{"key": "a"}]) == unknown
+    assert swf.refusal("untag_resource", resourceArn=arn + "x", tagKeys=["a"]) == unknown
+    new = {"name": "new", "workflowExecutionRetentionPeriodInDays": "1"}
+    code, _ = swf.refusal("register_domain", **new, tags=[*many, {"key": "one more"}])
+    assert code == "TooManyTagsFault"
     code, _ = swf.refusal("list_tags_for_resource", resourceArn="arn:aws:s3:::bucket")
     assert code == "ValidationException"
 
