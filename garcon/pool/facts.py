@@ -29,11 +29,13 @@ class ZygoteGone:
     Attributes:
         text: why, in one line.
         exit_code: the refusal's exit code where it refused the flow, else None.
+        killed: whether somebody, or the kernel for want of memory, killed it while it imported.
     """
 
     generation: int
     text: str
     exit_code: int | None = None
+    killed: bool = False
 
 
 @dataclass(frozen=True)

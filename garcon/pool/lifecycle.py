@@ -180,7 +180,9 @@ class _Step(Moves):
         if fact.exit_code is not None and not self.pool.has_been_ready:
             self.finish(fact.exit_code, fact.text)
             return
-        self.count_boot_failure(fact.text, fact.exit_code or CANNOT_BOOT)
+        if not fact.killed:
+            # Killed it says nothing of the flow, which has been imported before.
+            self.count_boot_failure(fact.text, fact.exit_code or CANNOT_BOOT)
         self._delay_zygote(self.pool.zygote_deaths + 1, fact)
 
     def _zygote_died(self, fact: ZygoteGone, zygote: Zygote) -> None:

@@ -56,6 +56,10 @@ class FlowRefused(GarconError):
         self.traceback = traceback
 
 
+class ZygoteKilled(BootError):
+    """Somebody, or the kernel for want of memory, killed the zygote while it imported the flow."""
+
+
 class ForkError(GarconError):
     """No child came: no memory, no pids, or the zygote is dead or stuck."""
 
@@ -356,7 +360,9 @@ class Nursery:
                 raise FlowRefused(head["text"], int(head["exit_code"]), head["traceback"])
             self._on_frame(frame)
         status = await self._wait_status()
-        raise BootError(f"the process that imports flow {self._flow!r} {status}")
+        killed = self._process is not None and self._process.returncode == -signal.SIGKILL
+        kind = ZygoteKilled if killed else BootError
+        raise kind(f"the process that imports flow {self._flow!r} {status}")
 
     async def _abandon(self) -> None:
         self._kill_zygote()

@@ -44,7 +44,15 @@ from garcon.pool.facts import (
 from garcon.pool.frames import FrameError
 from garcon.pool.jobs import Jobs
 from garcon.pool.mission import Mission
-from garcon.pool.nursery import Child, ChildExited, ForkError, Notice, Nursery, ZygoteExited
+from garcon.pool.nursery import (
+    Child,
+    ChildExited,
+    ForkError,
+    Notice,
+    Nursery,
+    ZygoteExited,
+    ZygoteKilled,
+)
 from garcon.pool.observatory import Observatory
 from garcon.pool.resources import Machine
 from garcon.pool.service import Service
@@ -295,7 +303,8 @@ class Supervisor:
             code = error.exit_code if isinstance(error, GarconError) else None
             text = f"another garcon than the pool's? {error!r}" if code is None else str(error)
             # Told before the nursery can tell of the end that we give it.
-            self._facts.put_nowait(ZygoteGone(generation, text, code))
+            killed = isinstance(error, ZygoteKilled)
+            self._facts.put_nowait(ZygoteGone(generation, text, code, killed))
             await nursery.close()
             self._nurseries.pop(generation, None)
         else:

@@ -15,7 +15,14 @@ import pytest
 
 from garcon.errors import BootError
 from garcon.pool.lifecycle import ChildKind
-from garcon.pool.nursery import ChildExited, FlowRefused, ForkError, Notice, ZygoteExited
+from garcon.pool.nursery import (
+    ChildExited,
+    FlowRefused,
+    ForkError,
+    Notice,
+    ZygoteExited,
+    ZygoteKilled,
+)
 from garcon.pool.resources import Machine
 from tests.contract.nursery_harness import (
     FLOWS,
@@ -360,7 +367,7 @@ def test_a_flow_that_kills_its_importer_is_told_with_the_signal() -> None:
     """A crash in a C extension's import."""
 
     async def run() -> None:
-        with pytest.raises(BootError, match="was killed by SIGKILL"):
+        with pytest.raises(ZygoteKilled, match="was killed by SIGKILL"):
             await House("dying").nursery.start()
 
     asyncio.run(run())

@@ -262,6 +262,31 @@ def test_a_zygote_that_dies_while_importing_is_tried_again_five_times() -> None:
     assert 3 == next(one.exit_code for one in actions if isinstance(one, Finish))
 
 
+def test_a_zygote_that_is_killed_while_importing_ends_no_pool_that_could_import_before() -> None:
+    """Crashes never do; each time the next one waits longer."""
+    life = Life.running()
+    life.see(ZygoteGone(1, "was killed by SIGKILL"))
+    for generation in range(2, 12):
+        actions = life.see(ZygoteGone(generation, "was killed by SIGKILL", 3, killed=True))
+        assert [] == actions
+        assert [StartZygote(generation + 1)] == life.see(Tick(), after_s=30)
+
+    life.boot(life.see(ZygoteReady(12)))
+    assert [1, 2] == life.up()
+
+
+def test_a_zygote_that_is_killed_at_the_very_start_ends_the_command() -> None:
+    """Nobody knows whether the flow can be imported at all."""
+    life = Life()
+    life.see()
+
+    actions = life.see(ZygoteGone(1, "was killed by SIGKILL", 3, killed=True))
+
+    assert [Finish(3, "was killed by SIGKILL")] == [
+        one for one in actions if isinstance(one, Finish)
+    ]
+
+
 def test_the_death_of_a_zygote_starts_the_next_one_and_refills_every_slot() -> None:
     """Its children went with it; nothing of that counts against their slots."""
     life = Life.running(workers=2, deciders=1)
