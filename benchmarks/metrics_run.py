@@ -34,6 +34,8 @@ def kind_of(process: psutil.Process, pool: Command) -> str:
         return "engine"
     if process.pid == pool.pid:
         return "supervisor"
+    if "garcon-guard" in process.cmdline():
+        return "guard"
     return "zygote" if process.ppid() == pool.pid else "children"
 
 
@@ -80,7 +82,7 @@ def main() -> int:
     print(f"{ROWS} activities on {WORKERS} workers, {os.cpu_count()} CPUs")
     print(f"{took_s:.1f} s, {ROWS / took_s:.0f} activities/s   goal {GOAL_S:.0f} s")
     print(f"{'process':12} {'count':>5} {'PSS':>9} {'each':>9}")
-    for kind in ("supervisor", "zygote", "children", "engine"):
+    for kind in ("supervisor", "zygote", "guard", "children", "engine"):
         count, size = peaks.get(kind, (0, 0))
         each = size / count if count else 0.0
         print(f"{kind:12} {count:5} {size / 2**20:6.1f} MB {each / 2**20:6.1f} MB")

@@ -9,7 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from garcon.pool.autosize import bounds_for, first_size
 from garcon.pool.resources import Machine, own_memory
+from garcon.pool.sizing import default_cap
 
 GIB = 1024**3
 
@@ -68,6 +70,19 @@ def test_a_quota_of_one_cpu_counts_as_one(tmp_path: Path) -> None:
     tree = version_2("/pod", {"pod/cpu.max": "100000 100000\n", "cpu.stat": ""})
 
     assert 1 == put(tmp_path, tree).cpus()
+
+
+@pytest.mark.usefixtures("many_cpus")
+def test_an_automatic_pool_goes_by_the_quota_and_not_by_the_machine(tmp_path: Path) -> None:
+    """One CPU of sixteen: it starts with one worker, and its floor and cap follow from one."""
+    tree = version_2(
+        "/slice/pod", {"slice/pod/cpu.max": "max 100000\n", "slice/cpu.max": "100000 100000\n"}
+    )
+    machine = put(tmp_path, tree)
+
+    assert 1 == first_size(machine, None)
+    bounds = bounds_for(machine, None)
+    assert (1, default_cap(1)) == (bounds.floor, bounds.cap)
 
 
 @pytest.mark.usefixtures("many_cpus")
