@@ -1,16 +1,24 @@
-"""Laws of deciding that hold for any flow and any luck: random flows over a played SWF."""
+"""Laws of deciding that hold for any flow and any luck: random flows over a played SWF.
+
+GARCON_EXAMPLES=1000 plays more of them than the suite has time for.
+"""
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from garcon.history import RunState
+from garcon.kept import settle_owed
 from garcon.outcome import Failure, Kind, encode_failure
 from tests.unit.deciding import decider_of, flow_of, numbers
 from tests.unit.swf_histories import Swf, World, play_world
+
+EXAMPLES = int(os.environ.get("GARCON_EXAMPLES", "120"))
 
 FLOWS = st.lists(
     st.tuples(
@@ -92,8 +100,26 @@ def ended_well(world):
     return found
 
 
+def folded(run, fetch_run, *pieces):
+    """Return the state of a run whose history came in these pieces."""
+    state = RunState("domain", run.workflow_id, run.run_id)
+    for piece in pieces:
+        state.fold(piece)
+        settle_owed(state, fetch_run)
+    return state
+
+
+def assert_folds_alike(run, seed, fetch_run):
+    """A history folds to the same state whole, event by event, and cut anywhere."""
+    events = run.events
+    whole = folded(run, fetch_run, events)
+    cut = random.Random(seed).randrange(len(events))
+    assert whole == folded(run, fetch_run, *([event] for event in events))
+    assert whole == folded(run, fetch_run, events[:cut], events[cut:])
+
+
 @settings(
-    max_examples=120,
+    max_examples=EXAMPLES,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -127,6 +153,8 @@ def test_whatever_happens_the_laws_hold(shape, shard_size, bad, seed, workers):
         name: run.responses for name, run in cold.runs.items()
     }
     assert all(barriers)
+    for run in warm.runs.values():
+        assert_folds_alike(run, seed, warm.fetch_run)
     found = scheduled(warm)
     by_activity = Counter(name for name, _ in found)
     assert all(by_activity[name] <= counts[name] for name in counts)
