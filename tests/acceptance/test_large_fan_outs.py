@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from garcon.pool.status_socket import ask_all
 from tests.acceptance.flows_ok.fickle import FREE
-from tests.acceptance.harness import kill, of_type, wait_until
+from tests.acceptance.harness import kill, list_runs, of_type, read_history, wait_until
 from tests.acceptance.legal import assert_legal_history, attributes
 
 FLOWS = "tests.acceptance.flows_ok"
@@ -94,3 +94,28 @@ def test_an_instance_that_fails_for_good_is_named_and_runs_alone_after_the_mend(
     assert 0 == mended.wait(), mended.err()
     after = place.histories(DOMAIN)
     assert 63 == len(scheduled_in(after))
+
+
+def test_a_cancel_reaches_every_shard_and_leaves_nothing_open(place):
+    """What runs is ended, what waits never starts, and the root closes last."""
+    data = {"folder": str(place.folder), "tasks": 1_100}
+    pool = place.start_pool(f"{FLOWS}.gated", "--cancel-grace", "1", data=data)
+    wait_until(lambda: len(list(place.folder.glob("started-*"))) >= 4, "busy workers")
+    with place.client() as client:
+        runs = list_runs(client, DOMAIN)
+        (root,) = (run for run in runs if run_of(read_history(client, DOMAIN, run)) is None)
+
+        client.request_cancel_workflow_execution(domain=DOMAIN, **root)
+
+        assert 1 == pool.wait(RECOVERY_S), pool.err()
+        open_now = client.count_open_workflow_executions(
+            domain=DOMAIN, startTimeFilter={"oldestDate": 0}
+        )
+    assert 0 == open_now["count"]
+    histories = place.histories(DOMAIN)
+    ends = [events[-1]["eventType"] for events in histories]
+    assert len(ends) > 2
+    assert {"WorkflowExecutionCanceled"} == set(ends)
+    assert 1_100 > len(scheduled_in(histories))
+    last = max(histories, key=lambda events: events[-1]["eventTimestamp"])
+    assert run_of(last) is None
