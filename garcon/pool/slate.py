@@ -12,6 +12,7 @@ import os
 import struct
 import tempfile
 import zlib
+from contextlib import suppress
 
 from garcon.description import THREADS_MAX
 from garcon.execution import HEARTBEAT_MAX
@@ -35,7 +36,7 @@ class Slate:
     @classmethod
     def make(cls) -> Slate:
         """Return an empty one, which nobody finds in a folder."""
-        if hasattr(os, "memfd_create"):
+        with suppress(AttributeError, OSError):  # macOS, or a sandbox that forbids it
             return cls(os.memfd_create("garcon-slate"))
         with tempfile.TemporaryFile() as file:
             return cls(os.dup(file.fileno()))

@@ -68,9 +68,12 @@ class Turnover:
         self._read_memory = read_memory
         self._lives: dict[int, _Life] = {}
         self._has_said_low = False
+        self._has_bounds = share != Share()
 
     def begin(self, slot: int, pid: int, now_s: float) -> None:
         """A worker is ready."""
+        if not self._has_bounds:
+            return
         fresh = self._memory(pid)
         self._lives[slot] = _Life(pid, now_s, fresh, fresh)
         if self._share.memory is not None and fresh > self._share.memory:
@@ -97,7 +100,7 @@ class Turnover:
 
     def look(self, now_s: float) -> None:
         """Judge every worker that may have changed without the end of a task."""
-        if self._share == Share():
+        if not self._has_bounds:
             return
         for seat in self._crew:
             life = self._lives.get(seat.child.slot)
