@@ -50,7 +50,7 @@ class Empty:
             body = json.loads(data)
             self._kind, self._count = body["kind"], body["n"]
             self._give()
-        return web.Response(body=b"{}", content_type=TYPE)
+        return web.Response(body=b'{"count":0}', content_type=TYPE)
 
     def _give(self) -> None:
         waiting = []

@@ -35,7 +35,7 @@ from tests.acceptance.harness import (
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results" / "benchmarks"
 SLOTS = 16
-LIMIT_S = 600.0
+LIMIT_S = 300.0
 MB = 2**20
 
 
@@ -99,6 +99,9 @@ class Side:
         """Begin with the work; return what tells when the first instance was submitted."""
         raise NotImplementedError
 
+    def check(self) -> None:
+        """Raise a RuntimeError where what serves is gone."""
+
     def kind_of(self, process: psutil.Process) -> str:
         """Return what a process is called in the figures."""
         return "all" if process.pid else ""
@@ -120,6 +123,7 @@ class Side:
             if time.monotonic() > until_s:
                 raise RuntimeError(f"{self.name}: {size.count(10)} of {count} in {LIMIT_S:g} s")
             time.sleep(0.1)
+            self.check()
             half = size.count(b"\n") >= count // 2 and not memory
             if half or time.monotonic() - looked_s > 5:
                 looked_s = time.monotonic()
@@ -185,6 +189,11 @@ class Garcon(Side):
         """Start one execution."""
         began_s = self.start_run("w", {"kind": kind, "n": count})
         return lambda: began_s
+
+    def check(self) -> None:
+        """Raise where the pool has ended."""
+        if self.pool.process.poll() is not None:
+            raise RuntimeError(f"the pool ended: {self.pool.err()[-300:]}")
 
     def start_run(self, workflow_id: str, data: dict[str, object]) -> float:
         """Start an execution of the flow; return when, as monotonic seconds."""
@@ -267,7 +276,7 @@ class Peer(Side):
         """Run its driver, which says when it begins."""
         said = self.place.folder / "began"
         with said.open("wb") as out, (self.place.folder / "output").open("ab") as err:
-            subprocess.Popen(
+            self._driver = subprocess.Popen(
                 [self.python, ROOT / "benchmarks" / "_peers" / self.script, kind, str(count)],
                 cwd=self.place.folder,
                 env={**self.environment(), **self.settings()},
@@ -277,6 +286,12 @@ class Peer(Side):
                 start_new_session=True,
             )
         return lambda: float(said.read_text().split("\n")[0])
+
+    def check(self) -> None:
+        """Raise where its driver broke."""
+        if self._driver.poll():
+            said = (self.place.folder / "output").read_text()
+            raise RuntimeError(f"its driver ended with {said.strip().splitlines()[-1]}")
 
     def settings(self) -> dict[str, str]:
         """Return where its servers and files are."""
@@ -462,6 +477,7 @@ class PrefectOwn(Peer):
         return {
             "PREFECT_HOME": str(self.place.folder / "prefect"),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
             "PREFECT_LOGGING_LEVEL": "ERROR",
             "DO_NOT_TRACK": "1",
         }
