@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import functools
 import importlib
-import math
 import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
 import click
 
 from garcon.errors import GarconError
+from garcon.pool import options
 
 _POOL_EPILOG = """\b
 Signals: TERM and INT let running tasks end, a second one stops at once; HUP loads the flow anew;
@@ -44,11 +44,6 @@ _NO_WINDOWS = (
     "garcon: does not run on Windows itself; run it in WSL, the Windows Subsystem for Linux"
     " (in a terminal: wsl --install)"
 )
-
-PROCS_MAX = 1000
-
-#: SWF's range of a task priority.
-PRIORITY_MIN, PRIORITY_MAX = -(2**31), 2**31 - 1
 
 _STDOUT, _STDERR = 1, 2
 
@@ -114,51 +109,10 @@ def main() -> None:
     """Run generator-heavy batch flows on Amazon SWF, or on the engine that comes with garcon."""
 
 
-def _procs(_context: click.Context, _option: click.Parameter, value: str) -> int | None:
-    """Return the number of processes that `--procs` says, None for `auto`."""
-    if value == "auto":
-        return None
-    if not value.isdecimal() or not 1 <= int(value) <= PROCS_MAX:
-        raise click.BadParameter(f"{value!r} is neither 'auto' nor a number from 1 to {PROCS_MAX}")
-    return int(value)
-
-
-def _schedule_rate(
-    _context: click.Context, _option: click.Parameter, value: str
-) -> float | Literal["auto"] | None:
-    """Return the number that `--schedule-rate` says, None for `none`."""
-    if value == "none":
-        return None
-    if value == "auto":
-        return "auto"
-    try:
-        rate = float(value)
-    except ValueError:
-        rate = math.nan
-    if not 0 < rate < math.inf:
-        raise click.BadParameter(f"{value!r} is neither 'auto', 'none' nor a number above 0")
-    return rate
-
-
 @main.command(epilog=_POOL_EPILOG, context_settings=_CONTEXT)
 @click.argument("flow")
-@click.option(
-    "--procs", callback=_procs, default="auto", show_default=True, metavar="N|auto",
-    help="Worker processes; auto sizes them from CPUs, backlog, load and free memory.",
-)  # fmt: skip
-@click.option(
-    "--max-procs", type=click.IntRange(1, PROCS_MAX), metavar="N",
-    help="Bound of --procs auto.  [default: 4 for each CPU]",
-)  # fmt: skip
-@click.option(
-    "--deciders", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N",
-    help="Decider processes.",
-)  # fmt: skip
-@click.option(
-    "--engine", metavar="ENGINE",
-    help="aws, an http:// URL, local or local:PATH.  [default: GARCON_ENGINE, the flow's own "
-    "client, AWS where a region is configured, else local]",
-)  # fmt: skip
+@options.SIZE
+@options.ENGINE
 @click.option(
     "--input", "input_text", metavar="JSON|@FILE",
     help="Run one execution with this input and leave; without it the pool serves until stopped.",
@@ -167,61 +121,11 @@ def _schedule_rate(
     "--workflow-id", metavar="ID",
     help="Id of that execution.  [default: the flow's name and a digest of the input]",
 )  # fmt: skip
-@click.option(
-    "--priority", type=click.IntRange(PRIORITY_MIN, PRIORITY_MAX), metavar="N",
-    help="SWF's task priority of that execution; more goes first.",
-)  # fmt: skip
-@click.option(
-    "--schedule-rate", callback=_schedule_rate, default="auto", show_default=True,
-    metavar="N|auto|none",
-    help="Activities that this pool has scheduled a second; auto is 180 on AWS, none elsewhere.",
-)  # fmt: skip
-@click.option(
-    "--drain-timeout", type=click.FloatRange(0), default=75.0, show_default=True, metavar="S",
-    help="Seconds that running tasks may go on after a stop.",
-)  # fmt: skip
-@click.option(
-    "--activities", metavar="A,B",
-    help="Serve these activities only.  [default: all that are not external]",
-)  # fmt: skip
-@click.option(
-    "--cancel-grace", type=click.FloatRange(0), default=30.0, show_default=True, metavar="S",
-    help="Seconds that a canceled task has to end by itself before its worker is killed.",
-)  # fmt: skip
-@click.option(
-    "--max-tasks", type=click.IntRange(1), metavar="N",
-    help="Replace a worker after so many tasks, a few less for some of them.",
-)  # fmt: skip
-@click.option(
-    "--max-age", type=click.FloatRange(0, min_open=True), metavar="S",
-    help="Replace a worker, after its task, that is so many seconds old.",
-)  # fmt: skip
-@click.option(
-    "--max-memory", type=click.FloatRange(0, min_open=True), metavar="MB",
-    help="Replace a worker that has grown by so much since its start; a task that takes it past "
-    "twice as much is killed and fails.",
-)  # fmt: skip
-@click.option(
-    "--metrics", metavar="HOST:PORT",
-    help="Serve figures for Prometheus there; :PORT means every address of this machine.",
-)  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Results as JSON lines on stdout.")
-@click.option(
-    "--chdir", type=click.Path(exists=True, file_okay=False), metavar="DIR",
-    help="Working folder, where the flow is looked for first.",
-)  # fmt: skip
-@click.option(
-    "--log-file", type=click.Path(dir_okay=False), metavar="FILE",
-    help="All processes log to this file, which rotates; without it to stderr.",
-)  # fmt: skip
-@click.option(
-    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True,
-    help="Lines for people, or one JSON object a line.",
-)  # fmt: skip
-@click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
-    help="Lowest level that is logged.  [default: info; warning with --input and no --log-file]",
-)  # fmt: skip
+@options.PRIORITY
+@options.WORK
+@options.JSON
+@options.CHDIR
+@options.LOG
 def pool(**words: Any) -> None:
     """Run the activities and decisions of FLOW on many processes.
 

@@ -6,17 +6,12 @@ Law: a verb imports what it needs when it is called, so that a usage error costs
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from garcon.backfill.days import EACH
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-#: Processes of one pool.
-PROCS_MAX = 1_000
+from garcon.pool import options
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -48,37 +43,9 @@ def backfill(context: click.Context, flow: str) -> None:
     context.obj = flow
 
 
-def _procs(_context: click.Context, _option: click.Parameter, value: str) -> int | None:
-    """Return the number of processes that `--procs` says, None for `auto`."""
-    if value == "auto":
-        return None
-    if not value.isdecimal() or not 1 <= int(value) <= PROCS_MAX:
-        raise click.BadParameter(f"{value!r} is neither 'auto' nor a number from 1 to {PROCS_MAX}")
-    return int(value)
+_place_options = options.options(options.ENGINE, options.CHDIR)
 
-
-def _all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
-    def decorate(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-_place_options = _all_of(
-    click.option(
-        "--engine", metavar="ENGINE",
-        help="aws, an http:// URL, local or local:PATH.  [default: GARCON_ENGINE, the flow's own "
-        "client, AWS where a region is configured, else local]",
-    ),
-    click.option(
-        "--chdir", type=click.Path(exists=True, file_okay=False), metavar="DIR",
-        help="Working folder, where the flow is looked for first.",
-    ),
-)  # fmt: skip
-
-_range_options = _all_of(
+_range_options = options.options(
     click.option(
         "--days", metavar="RANGE",
         help="2026-01-01..2026-01-31, one day, yesterday, today or last-7. They go into the input "
@@ -102,7 +69,7 @@ _range_options = _all_of(
     ),
 )  # fmt: skip
 
-_standing_options = _all_of(
+_standing_options = options.options(
     click.option(
         "--catch-up", is_flag=True,
         help="The days that no completed execution covers: those of --days, else since the first "
@@ -121,30 +88,19 @@ _standing_options = _all_of(
     ),
 )  # fmt: skip
 
-_pool_options = _all_of(
-    click.option(
-        "--procs", callback=_procs, default="auto", show_default=True, metavar="N|auto",
-        help="Worker processes of this command's pool.",
-    ),
-    click.option("--max-procs", type=click.IntRange(1, PROCS_MAX), metavar="N",
-                 help="Bound of --procs auto."),
-    click.option("--deciders", type=click.IntRange(1, 64), default=1, show_default=True,
-                 metavar="N", help="Decider processes."),
+_pool_options = options.options(
     click.option("--no-workers", is_flag=True,
                  help="Start and watch only: pools that serve the flow do the work."),
     click.option("--open", "open_max", type=click.IntRange(1, 1000), default=1, show_default=True,
                  metavar="N", help="Executions of this command that are open at once."),
-    click.option("--priority", type=int, help="SWF's task priority of what is started."),
-    click.option("--drain-timeout", type=click.FloatRange(0), default=75.0, show_default=True,
-                 metavar="S", help="Seconds that running tasks may go on after a stop."),
     click.option("--quiet", is_flag=True, help="Say nothing unless it goes wrong."),
     click.option("--report", type=click.Path(dir_okay=False), metavar="FILE.html",
                  help="At the end write a page about all of it; see `garcon report`."),
-    click.option("--json", "as_json", is_flag=True, help="Results as JSON lines on stdout."),
-    click.option("--log-file", type=click.Path(dir_okay=False), metavar="FILE",
-                 help="All processes log to this file, which rotates."),
-    click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
-                 help="Lowest level that is logged.  [default: warning; info with --log-file]"),
+    options.SIZE,
+    options.PRIORITY,
+    options.WORK,
+    options.JSON,
+    options.LOG,
 )  # fmt: skip
 
 
@@ -238,7 +194,7 @@ def cancel(context: click.Context, /, **told: Any) -> int:
     return run_cancel({**told, "flow": context.obj}, sys.stdout, sys.stderr)
 
 
-_locate_options = _all_of(
+_locate_options = options.options(
     click.option("--domain", metavar="DOMAIN",
                  help="SWF's domain.  [default: the one that has the execution]"),
 )  # fmt: skip

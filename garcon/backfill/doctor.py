@@ -132,7 +132,7 @@ def _lists(flow: FlowDescription) -> dict[tuple[str, str], None]:
 
 def _types(place: Place) -> Iterator[Finding]:
     flow = place.description
-    types = [("workflow", flow.name, flow.version)]
+    types = [("workflow", name, flow.version) for name in (flow.name, flow.shard_type)]
     types += [("activity", one.type_name, one.version) for one in flow.activities]
     for kind, name, version in types:
         words = {"domain": flow.domain, f"{kind}Type": {"name": name, "version": version}}

@@ -87,7 +87,9 @@ def days_of(start: Any, end: Any) -> DayRange | None:
         first, last = date.fromisoformat(start), date.fromisoformat(end)
     except (TypeError, ValueError):
         return None
-    return DayRange(first, last) if first <= last else None
+    # Later Pythons read more forms than one; a day has one name.
+    is_plain = (str(first), str(last)) == (start, end)
+    return DayRange(first, last) if is_plain and first <= last else None
 
 
 def days_in_tags(tags: Iterable[str]) -> DayRange | None:

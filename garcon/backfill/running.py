@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TextIO
 
 from garcon.backfill.place import find_place
@@ -16,8 +15,7 @@ from garcon.backfill.terminal import TerminalShow
 from garcon.backfill.words import Words, read_words
 from garcon.client import resolve_engine
 from garcon.errors import Interrupted
-from garcon.log import LogSettings
-from garcon.pool.command import supervise
+from garcon.pool.command import configure_pool, supervise
 from garcon.pool.config import PoolConfig
 from garcon.pool.display import Display
 from garcon.pool.mission import Desk, Mission
@@ -44,29 +42,14 @@ def run_backfill(told: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
         show = make_show(told, results, all_else)
         return show, Backfill(words, show, priority=told["priority"])
 
-    return supervise(_pool_config(words, told), make, out, err, SUMMED_UP)
+    return supervise(_pool_config(told), make, out, err, SUMMED_UP)
 
 
-def _pool_config(words: Words, told: Mapping[str, Any]) -> PoolConfig:
+def _pool_config(told: Mapping[str, Any]) -> PoolConfig:
     # The folder has been entered, and what to run is the mission's matter.
-    log_file = told["log_file"]
-    level = told["log_level"] or ("info" if log_file else "warning")
-    return PoolConfig(
-        flow=words.flow,
-        procs=told["procs"],
-        max_procs=told["max_procs"],
-        deciders=told["deciders"],
-        engine=words.engine,
-        drain_timeout_s=told["drain_timeout"],
-        json=told["as_json"],
-        folder=words.folder,
-        log=LogSettings(
-            level=level.upper(),
-            file=str(Path(log_file).absolute()) if log_file else None,
-            process="supervisor",
-            queued=True,
-        ),
-    )
+    level = told["log_level"] or ("info" if told["log_file"] else "warning")
+    own = {"input_text": None, "workflow_id": None, "chdir": None, "log_level": level}
+    return configure_pool({**told, **own})
 
 
 def make_show(told: Mapping[str, Any], out: TextIO, err: TextIO) -> Show:
