@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from garcon.pool.lifecycle import (
+    ChildKind,
     Exited,
     Finish,
+    Fork,
     StartZygote,
     Tick,
     ZygoteGone,
