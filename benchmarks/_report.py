@@ -76,6 +76,14 @@ class Report:
         self.figures.append(Figure(name, unit, values, goal, at_most))
         return self.figures[-1]
 
+    def keep_earlier(self) -> None:
+        """Keep the figures of earlier runs that this one has not measured."""
+        earlier = load(self.question)
+        known = {one.name.partition(" (N")[0] for one in self.figures}
+        for one in figures_of(earlier) if earlier else []:
+            if one.name.partition(" (N")[0] not in known:
+                self.figures.append(one)
+
     def show(self) -> int:
         """Print the table, write the JSON; return how many goals are missed."""
         rows = [row(one) for one in self.figures]

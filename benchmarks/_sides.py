@@ -35,7 +35,7 @@ from tests.acceptance.harness import (
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results" / "benchmarks"
 SLOTS = 16
-LIMIT_S = 300.0
+LIMIT_S = 120.0
 MB = 2**20
 
 

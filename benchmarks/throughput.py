@@ -113,15 +113,15 @@ class Table:
             self.report.add(f"noop, garcon's {part}: CPU", "ms/activity", shares)
 
 
-def run(*, quick: bool, runs: int, only: list[str], part: float) -> Report:
+def run(*, quick: bool, runs: int, only: list[str], part: float, bodies: list[str]) -> Report:
     """Measure everything, at this part of the full number of instances."""
     about = "N instances on 16 slots, then one step that needs all; sides alternating"
     report = Report("throughput", about)
     tables = {body: Table(report, body) for body in BODIES}
     try:
         for _ in range(runs):
-            for body, chosen in BODIES.items():
-                for side, full, short in chosen:
+            for body in bodies:
+                for side, full, short in BODIES[body]:
                     if not only or side.__name__ in only:
                         count = short if quick else max(300, round(part * full))
                         tables[body].measure(side, count)
@@ -140,10 +140,16 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=None, help="runs of each side (3)")
     parser.add_argument("--only", default="", help="names of sides, such as Garcon,CeleryRedis")
     parser.add_argument("--part", type=float, default=1.0, help="part of the full N, 300 at least")
+    parser.add_argument("--bodies", default=",".join(BODIES), help="some of noop,sleep,cpu")
+    parser.add_argument("--add", action="store_true", help="keep what was measured before")
     told: Any = parser.parse_args(words)
     runs = told.runs or (1 if told.quick else 3)
     only = [name for name in told.only.split(",") if name]
-    return int(run(quick=told.quick, runs=runs, only=only, part=told.part).show() > 0)
+    bodies = told.bodies.split(",")
+    report = run(quick=told.quick, runs=runs, only=only, part=told.part, bodies=bodies)
+    if told.add:
+        report.keep_earlier()
+    return int(report.show() > 0)
 
 
 if __name__ == "__main__":

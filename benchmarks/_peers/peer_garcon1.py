@@ -50,24 +50,26 @@ instance = create(
 final = create(name="final", requires=[instance], run=runner.Sync(end.fill()))
 
 
-def poll(activity):
-    """Run what comes."""
+def poll(name):
+    """Run what comes of one activity."""
     while True:
-        activity.run()
+        {"instance": instance, "final": final}[name].run()
 
 
 def decide():
     """Decide for ever."""
-    worker = decider.DeciderWorker(sys.modules[__name__])
+    worker = decider.DeciderWorker(sys.modules[__name__], register=False)
     while True:
         worker.run()
 
 
 if __name__ == "__main__":
     decider.DeciderWorker(sys.modules[__name__])
-    for target, args in [(decide, ())] + [(poll, (instance,))] * 16 + [(poll, (final,))]:
-        multiprocessing.Process(target=target, args=args, daemon=True).start()
-    time.sleep(1.0)
+    # Each process with a client of its own: a fork would share its connection.
+    apart = multiprocessing.get_context("spawn")
+    for target, args in [(decide, ())] + [(poll, ("instance",))] * 16 + [(poll, ("final",))]:
+        apart.Process(target=target, args=args, daemon=True).start()
+    time.sleep(8.0)
     print(time.monotonic(), flush=True)
     client.start_workflow_execution(
         domain=domain,
