@@ -10,12 +10,13 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TextIO
 
 from garcon import client
 from garcon.backfill.asking import ask, execution_of
+from garcon.backfill.finding import Finder
 from garcon.backfill.findings import (
     Finding,
     Level,
@@ -40,7 +41,7 @@ from garcon.errors import EngineError, GarconError, ServiceError
 
 WRONG = 1
 
-#: Executions of which a piece of history is read, and how much of each: events.
+#: Executions, and shards, of which a piece of history is read; and how much of each: events.
 SAMPLED_MAX = 5
 EVENTS_MAX = 1_000
 
@@ -111,7 +112,9 @@ def _on_engine(place: Place) -> Iterator[Finding]:
     if domain is None:
         return
     yield from _types(place)
-    sample = _sample(place, place.finder.all())
+    shards = Finder(place.connect, replace(flow, name=flow.shard_type))
+    seen = [one for finder in (place.finder, shards) for one in finder.all()[:SAMPLED_MAX]]
+    sample = _sample(place, seen)
     now_s = time.time()
     for name, kind in _lists(flow):
         words = {"domain": flow.domain, "taskList": {"name": name}}
@@ -153,7 +156,7 @@ def _known(place: Place, operation: str, **words: Any) -> Any:
 def _sample(place: Place, seen: list[Seen]) -> Sample:
     """Return what the ends of the newest executions' histories tell."""
     sample = Sample()
-    for one in seen[:SAMPLED_MAX]:
+    for one in seen:
         answer = _known(
             place,
             "get_workflow_execution_history",

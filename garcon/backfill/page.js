@@ -12,7 +12,7 @@
   function draw(canvas, grid) {
     const rows = grid.rows.length;
     const size = sizeOf(grid.width);
-    const labels = Math.min(140, 12 + 7 * Math.max(1, ...grid.rows.map((row) => row.length)));
+    const labels = Math.min(180, 12 + 7 * Math.max(1, ...grid.rows.map((row) => row.length)));
     const scale = window.devicePixelRatio || 1;
     const width = labels + grid.width * size;
     const height = rows * size + 2;
@@ -29,7 +29,8 @@
     pen.textBaseline = "middle";
     const every = Math.ceil(13 / size);
     for (let row = 0; row < rows; row += every) {
-      pen.fillText(grid.rows[row].slice(0, 19), 2, row * size + size / 2 + 1, labels - 6);
+      const y = Math.max(7, row * size + size / 2 + 1);
+      pen.fillText(grid.rows[row].slice(0, 24), 2, y, labels - 6);
     }
     const gap = size > 5 ? 1 : 0;
     for (const [letter, color] of Object.entries(data.colors)) {
