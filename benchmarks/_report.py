@@ -87,7 +87,7 @@ class Report:
     def show(self) -> int:
         """Print the table, write the JSON; return how many goals are missed."""
         rows = [row(one) for one in self.figures]
-        head = ("", "median", "lowest", "highest", "unit", "goal", "met")
+        head = ("", "median", "lowest", "highest", "runs", "unit", "goal", "met")
         widths = [max(len(line[i]) for line in [head, *rows]) for i in range(len(head))]
         print(f"== {self.question}: {self.about}")
         print(f"   {machine()}")
@@ -110,7 +110,8 @@ def row(one: Figure) -> tuple[str, ...]:
     """Return a figure as the cells of a table."""
     goal = "" if one.goal is None else f"{'<=' if one.at_most else '>='} {number(one.goal)}"
     spread = (number(min(one.values)), number(max(one.values)))
-    return (one.name, number(one.median), *spread, one.unit, goal, one.verdict)
+    runs = str(len(one.values))
+    return (one.name, number(one.median), *spread, runs, one.unit, goal, one.verdict)
 
 
 def number(value: float) -> str:
