@@ -119,14 +119,18 @@ class Backfill:
         return outcome
 
     async def _bring_to_end(self, desk: Desk, finder: Finder, one: Range) -> Outcome:
+        # Lists may show for a while as open what has closed: nothing is waited for twice.
+        waited: set[str] = set()
         while True:
-            seen = await _asked(desk, finder.of, one)
+            found: list[Seen] = await _asked(desk, finder.of, one)
+            seen = [each for each in found if each.run.run_id not in waited]
             step = next_step(one, seen, self._words.wish)
             if step.act is not Act.WAIT:
                 break
             assert step.of is not None
             self._show.began(one, step, step.of.run)
             await self._watch(desk, one, step.of.run)
+            waited.add(step.of.run.run_id)
         run = await self._begin(desk, one, step)
         self._show.began(one, step, run)
         if run is None:
