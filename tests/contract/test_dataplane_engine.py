@@ -90,7 +90,8 @@ def test_types_are_registered_once_however_often_pools_start(engine: Engine) -> 
     """The second pool finds what the first one registered."""
     client = swf_client(engine)
 
-    assert len(ensure_types(client, FLOW, retention_days=30)) == 3
+    # Domain, the flow's workflow type and its shards', and its one activity type.
+    assert len(ensure_types(client, FLOW, retention_days=30)) == 4
     assert ensure_types(client, FLOW, retention_days=30) == []
 
 
