@@ -59,8 +59,8 @@ def _titled(question: str, asked: str) -> str:
 
 def _section(question: str, asked: str, document: dict[str, Any]) -> str:
     lines = [
-        "| | median | lowest | highest | unit | goal | met |",
-        "|---|---:|---:|---:|---|---|---|",
+        "| | median | lowest | highest | runs | unit | goal | met |",
+        "|---|---:|---:|---:|---:|---|---|---|",
     ]
     lines += [f"| {' | '.join(row(one))} |" for one in figures_of(document)]
     versions = ", ".join(f"{name} {found}" for name, found in document["versions"].items())
