@@ -67,6 +67,7 @@ class Side:
 
     def __init__(self, place: Place) -> None:
         self.place = place
+        self.spawned: list[subprocess.Popen[bytes]] = []
         self.ledger = place.folder / "ledger"
         self.ledger.touch()
 
@@ -82,7 +83,7 @@ class Side:
     def spawn(self, *arguments: str, **more: str) -> subprocess.Popen[bytes]:
         """Start a process of this side; its output is kept in its folder."""
         with (self.place.folder / "output").open("ab") as output:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 arguments,
                 cwd=self.place.folder,
                 env={**self.environment(), **more},
@@ -91,6 +92,8 @@ class Side:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self.spawned.append(process)
+        return process
 
     def start(self) -> None:
         """Start what serves; nothing for most."""
@@ -145,7 +148,12 @@ class Side:
         return Figures(seconds, count / seconds, total_ms, sum(memory.values()), parts)
 
     def _each(self) -> Iterator[tuple[str, psutil.Process]]:
-        for process in self.place.processes():
+        # Who writes its own name (redis-server) writes over its mark.
+        marked = {one.pid: one for one in self.place.processes()}
+        for one in self.spawned:
+            if one.poll() is None:
+                marked.setdefault(one.pid, psutil.Process(one.pid))
+        for process in marked.values():
             try:
                 yield self.kind_of(process), process
             except psutil.Error:
@@ -489,11 +497,14 @@ def started(side: type[Side]) -> Iterator[Side]:
     RESULTS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=RESULTS) as folder:
         place = Place(Path(folder))
+        one = side(place)
         try:
-            one = side(place)
             one.start()
             yield one
         finally:
+            for process in one.spawned:
+                process.kill()
+                process.wait()
             place.clear()
 
 
