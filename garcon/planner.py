@@ -342,7 +342,8 @@ def plan_declared(planning: Planning) -> Generator[Need, Any, Plan]:
 
 
 def _frozen_note(manifest: Manifest) -> str:
-    note = f"froze {manifest.activity}: {manifest.count:,} instances"
+    noun = "instance" if manifest.count == 1 else "instances"
+    note = f"froze {manifest.activity}: {manifest.count:,} {noun}"
     taken = size_of(manifest.taken)
     return f"{note}, {taken:,} of them done by an earlier execution" if taken else note
 
