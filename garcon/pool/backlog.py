@@ -8,12 +8,12 @@ is not known yet is told as such.
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from garcon.description import FlowDescription
 from garcon.errors import EngineError
+from garcon.pool.answers import read_answer
 from garcon.pool.dataplane import DataPlane
 from garcon.pool.jobs import Jobs
 
@@ -90,11 +90,13 @@ class Backlog:
     async def _ask(self, name: str) -> None:
         body = {"domain": self._domain, "taskList": {"name": name}}
         try:
-            answer = json.loads(
-                await self._plane.call(self._lists[name], body, timeout_s=CALL_TIMEOUT_S)
-            )
+            data = await self._plane.call(self._lists[name], body, timeout_s=CALL_TIMEOUT_S)
+            answer = read_answer(data)
         except EngineError:
             # Throttled or cut off: an old count would be taken for the present one.
+            self._counts.pop(name, None)
+            return
+        if "count" not in answer:
             self._counts.pop(name, None)
             return
         now_s = asyncio.get_running_loop().time()

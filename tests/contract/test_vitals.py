@@ -101,6 +101,24 @@ def test_what_the_engine_does_not_tell_is_not_known():
     asyncio.run(scenario())
 
 
+def test_an_answer_without_a_count_is_not_known_and_no_accident():
+    """A proxy's page with a good status, say: a `KeyError` would end the pool."""
+
+    async def scenario() -> None:
+        plane = ScriptedPlane()
+        plane.replies["CountPendingActivityTasks"] = lambda _: {"message": "hello"}
+        plane.replies["CountPendingDecisionTasks"] = lambda _: {"count": 2}
+        backlog = Backlog(plane, FLOW)
+
+        counts = await backlog.look(patience_s=30.0)
+
+        assert counts["flow_fetch"] is None
+        assert 2 == counts["flow"].tasks
+        await backlog.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_look_does_not_wait_for_an_engine_that_takes_its_time():
     """What is not known yet is told as such."""
 
