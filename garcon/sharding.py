@@ -18,6 +18,7 @@ from garcon.errors import DecisionError
 from garcon.fanout import FanOut, Phase
 from garcon.history import RunState
 from garcon.manifest import Manifest, Ranges, ranges_of, size_of
+from garcon.outcome import cut
 from garcon.plan import Need, NeedShard, Plan, ShardNeeds, Standing
 from garcon.shards import (
     FILLING_MAX,
@@ -181,7 +182,7 @@ def _start(planning: Planning, manifest: Manifest, order: ShardOrder, taken: Ran
 
 def _tags(state: RunState) -> list[str]:
     kept = [tag for tag in state.start.tags if tag.startswith(("start=", "end="))]
-    return ["garcon", f"root={state.run_id}"[:TAG_MAX], *kept][:TAGS_MAX]
+    return ["garcon", cut(f"root={state.workflow_id}", TAG_MAX), *kept][:TAGS_MAX]
 
 
 def shard_flow(flow: FlowDescription, order: ShardOrder) -> FlowDescription:

@@ -355,7 +355,9 @@ class Deciding:
 
     async def _fail(self, task: DecisionTask, text: str) -> None:
         """Close an execution that its decider cannot close."""
-        await terminate_shards_of(self._plane, self._flow.domain, task.run_id, task.deadline_s)
+        await terminate_shards_of(
+            self._plane, self._flow.domain, task.workflow_id, task.run_id, task.deadline_s
+        )
         try:
             await self._send_answer(task, fail_execution(task.token, text))
         except EngineError as error:

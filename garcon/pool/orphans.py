@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from garcon.errors import EngineError, ServiceError
 from garcon.log import log_event
+from garcon.outcome import cut
 from garcon.pool.answers import read_answer
 from garcon.pool.dataplane import DataPlane
 
@@ -23,6 +24,8 @@ PATIENCE_S = 5.0
 
 #: Shards that are listed; an execution has fewer open.
 SHARDS_MAX = 1_000
+
+TAG_MAX = 256  # characters; SWF's limit for an execution's tag
 
 REASON = "its execution closes"
 
@@ -43,30 +46,34 @@ async def terminate(
 
 
 async def terminate_shards_of(
-    plane: DataPlane, domain: str, run_id: str, deadline_s: float
+    plane: DataPlane, domain: str, workflow_id: str, run_id: str, deadline_s: float
 ) -> None:
     """Terminate the open shards of an execution of which nothing more is known.
 
     Args:
         plane: the calls.
         domain: SWF's domain.
-        run_id: of the execution that started them; their tag names it.
+        workflow_id: of the execution that started them; their tag names it.
+        run_id: of the same.
         deadline_s: loop time after which it is not tried again.
     """
     body = {
         "domain": domain,
         "startTimeFilter": {"oldestDate": 0},
-        "tagFilter": {"tag": f"root={run_id}"},
+        "tagFilter": {"tag": cut(f"root={workflow_id}", TAG_MAX)},
         "maximumPageSize": SHARDS_MAX,
     }
     until_s = min(deadline_s, asyncio.get_running_loop().time() + PATIENCE_S)
     try:
         page = await plane.answer("ListOpenWorkflowExecutions", body, deadline_s=until_s)
-        found = [one["execution"] for one in read_answer(page).get("executionInfos", ())]
+        found = read_answer(page).get("executionInfos", ())
     except EngineError as error:
-        log_event(logger, logging.WARNING, "shards.unknown", run=run_id, why=error)
+        log_event(
+            logger, logging.WARNING, "shards.unknown", workflow=workflow_id, run=run_id, why=error
+        )
         return
-    await terminate(plane, domain, ((one["workflowId"], one["runId"]) for one in found), deadline_s)
+    own = [one["execution"] for one in found if one.get("parent", {}).get("runId") == run_id]
+    await terminate(plane, domain, [(one["workflowId"], one["runId"]) for one in own], deadline_s)
 
 
 async def _terminate(

@@ -164,10 +164,15 @@ def test_a_run_that_is_failed_for_its_deciders_takes_its_shards_along(tmp_path):
 
     async def scenario() -> None:
         async with a_pool(tmp_path) as pool:
-            listed = {"execution": {"workflowId": "shard", "runId": "s"}}
-            pool.plane.replies["ListOpenWorkflowExecutions"] = lambda _: {
-                "executionInfos": [listed]
-            }
+            names = {"shard": "r", "of another run": "q", "w": None}
+            listed = [
+                {
+                    "execution": {"workflowId": name, "runId": "s"},
+                    **({"parent": {"workflowId": "w", "runId": parent}} if parent else {}),
+                }
+                for name, parent in names.items()
+            ]
+            pool.plane.replies["ListOpenWorkflowExecutions"] = lambda _: {"executionInfos": listed}
             peer = await pool.decider()
             for number in range(BLAMES_MAX):
                 pool.offer(a_task(f"token-{number}"))
@@ -180,7 +185,8 @@ def test_a_run_that_is_failed_for_its_deciders_takes_its_shards_along(tmp_path):
                 "TerminateWorkflowExecution",
                 RESPOND,
             ]
-            assert pool.plane.answered[-3][1]["tagFilter"] == {"tag": "root=r"}
+            assert pool.plane.answered[-3][1]["tagFilter"] == {"tag": "root=w"}
+            assert pool.plane.answered[-2][1]["workflowId"] == "shard"
             assert "KeyError" in failure_of(pool.plane.answered[-1][1])
             assert pool.closing == ["r"]
 

@@ -83,12 +83,12 @@ class Ground:
         children = self._client.list_open_workflow_executions(
             domain=slow_flow.domain,
             startTimeFilter={"oldestDate": 0},
-            tagFilter={"tag": f"root={run['runId']}"},
+            tagFilter={"tag": f"root={run['workflowId']}"},
         )["executionInfos"]
         children += self._client.list_closed_workflow_executions(
             domain=slow_flow.domain,
             startTimeFilter={"oldestDate": 0},
-            tagFilter={"tag": f"root={run['runId']}"},
+            tagFilter={"tag": f"root={run['workflowId']}"},
         )["executionInfos"]
         histories = (
             read_history(self._client, slow_flow.domain, one["execution"]) for one in children
