@@ -116,9 +116,9 @@ def test_the_root_is_what_instances_see():
     found = json.loads(child.kinds("ActivityTaskScheduled")[0]["input"])
     assert ("workflow", "run") == (found["execution.workflow_id"], found["execution.run_id"])
     assert ("2", "x", 2) == (found["garcon.shard"], found["start"], found["day"])
-    assert ["garcon", "root=workflow"] == world.root.kinds("StartChildWorkflowExecutionInitiated")[0][
-        "tagList"
-    ]
+    assert ["garcon", "root=workflow"] == world.root.kinds("StartChildWorkflowExecutionInitiated")[
+        0
+    ]["tagList"]
 
 
 def test_only_what_is_read_goes_into_a_shard_and_comes_out_of_it():
