@@ -25,8 +25,8 @@ from statistics import median
 from typing import Any
 from unittest import mock
 
-from garcon.flowdecider import FlowDecider
-from garcon.kept import DecisionTask
+from garcon.deciding.flowdecider import FlowDecider
+from garcon.deciding.kept import DecisionTask
 from tests.unit.deciding import decider_of, flow_of, numbers
 from tests.unit.swf_histories import Swf
 
@@ -165,7 +165,7 @@ def main() -> int:
     quick = "--quick" in sys.argv
     with (
         mock.patch("garcon.planner.EVENTS_MAX", 10**9),
-        mock.patch("garcon.soundness.EVENTS_MAX", 10**9),
+        mock.patch("garcon.planning.soundness.EVENTS_MAX", 10**9),
     ):
         rounds = [play() for _ in range(1 if quick else ROUNDS)]
         cold = min(cold_s(one.swf) for one in rounds)

@@ -15,6 +15,14 @@ from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, overload
 
+from garcon.deciding.search import (
+    History,
+    attributes_of,
+    available,
+    client_of,
+    listed_by,
+    uncomplete,
+)
 from garcon.declare import (
     CreateActivity,
     Generator,
@@ -46,16 +54,8 @@ from garcon.instance import (
     count_activity_failures,
 )
 from garcon.log import GarconLogger
-from garcon.policy import Policy
+from garcon.planning.policy import Policy
 from garcon.runner import DEFAULT_TASK_HEARTBEAT, DEFAULT_TASK_TIMEOUT, BaseRunner, External
-from garcon.search import (
-    History,
-    attributes_of,
-    available,
-    client_of,
-    listed_by,
-    uncomplete,
-)
 from garcon.serving import serve_once
 
 __all__ = [

@@ -15,18 +15,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from garcon import batch, polls
+from garcon import polls
 from garcon.activity import Activity, ActivityInstance, ActivityState, find_workflow_activities
-from garcon.batch import BYTES_MAX, BYTES_RESERVED, DECISIONS_MAX, MORE_TIMER, Decision
-from garcon.checks import check_decisions
 from garcon.context import ExecutionContext
-from garcon.customdecider import (
+from garcon.deciding.customdecider import (
     ActivityFailedError,
     Schedule,
     ScheduleContext,
     ensure_requirements,
 )
-from garcon.decisions import Decisions, add_decisions
+from garcon.deciding.decisions import Decisions, add_decisions
+from garcon.deciding.flowdecider import Answer, FlowDecider, answer_needs, tell_failure
+from garcon.deciding.kept import DecisionTask
+from garcon.deciding.states import state_from
+from garcon.deciding.usercode import input_text
 from garcon.description import ActivityDescription, FlowDescription
 from garcon.errors import DecisionError
 from garcon.event import (
@@ -36,14 +38,13 @@ from garcon.event import (
     get_current_context,
 )
 from garcon.flow import client_of, describe
-from garcon.flowdecider import Answer, FlowDecider, answer_needs, tell_failure
 from garcon.history import RunState
-from garcon.kept import DecisionTask
 from garcon.log import GarconLogger
 from garcon.outcome import DETAILS_MAX, REASON_MAX, cut
 from garcon.planner import Planning
-from garcon.states import state_from
-from garcon.usercode import input_text
+from garcon.planning import batch
+from garcon.planning.batch import BYTES_MAX, BYTES_RESERVED, DECISIONS_MAX, MORE_TIMER, Decision
+from garcon.planning.checks import check_decisions
 
 __all__ = [
     "ActivityFailedError",

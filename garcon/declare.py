@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from garcon.description import SHARD_SIZE, THREADS_MAX
 from garcon.errors import FlowError
-from garcon.policy import POLICY_KEYWORDS, read_policy
+from garcon.planning.policy import POLICY_KEYWORDS, read_policy
 
 if TYPE_CHECKING:
     from garcon.activity import Activity

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from garcon.context import ExecutionContext
-from garcon.fanout import Instance, Phase
 from garcon.history import RunState
 from garcon.instance import (
     ACTIVITY_COMPLETED,
@@ -21,6 +20,7 @@ from garcon.instance import (
     ActivityState,
 )
 from garcon.outcome import Kind
+from garcon.planning.fanout import Instance, Phase
 
 Event = Mapping[str, Any]
 

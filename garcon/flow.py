@@ -18,8 +18,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from garcon import search
 from garcon.activity import Activity, find_workflow_activities
+from garcon.deciding import search
 from garcon.description import (
     DECISION_TIMEOUT_S,
     HEARTBEAT_S,

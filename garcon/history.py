@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from garcon import shardfold
 from garcon.errors import GarconError, ManifestError
-from garcon.fanout import INSTANCE_BYTES, FanOut, Instance, Phase, Slice
 from garcon.manifest import MARKER, Manifest, Parts
 from garcon.outcome import Failure, Kind, decode_failure
-from garcon.shards import KEY as SHARD_KEY
-from garcon.shards import ShardOrder
+from garcon.planning import shardfold
+from garcon.planning.fanout import INSTANCE_BYTES, FanOut, Instance, Phase, Slice
+from garcon.planning.shards import KEY as SHARD_KEY
+from garcon.planning.shards import ShardOrder
 
 Attributes = Mapping[str, Any]
 FanOutKey = tuple[str, str]  #: activity, and the schedule id of a custom decider or ""

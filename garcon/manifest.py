@@ -27,7 +27,7 @@ from typing import Any
 
 from garcon.canonical import OWN_PREFIX, NotJsonError, canonical_json, key_of, legacy_key_of
 from garcon.errors import ManifestError
-from garcon.packing import BODY_MAX, digest_of, pack, split, unpack
+from garcon.planning.packing import BODY_MAX, digest_of, pack, split, unpack
 
 MARKER = "garcon.manifest"
 FORMAT = 1

@@ -14,13 +14,13 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from garcon import batch as make
-from garcon.batch import Decision
 from garcon.description import ActivityDescription, FlowDescription
 from garcon.errors import DecisionError
-from garcon.fanout import FanOut, Instance
 from garcon.manifest import MARKER, Item, Manifest, encode, size_of
-from garcon.pacing import (
+from garcon.planning import batch as make
+from garcon.planning.batch import Decision
+from garcon.planning.fanout import FanOut, Instance
+from garcon.planning.pacing import (
     LOOK_S,
     OPEN_MAX,
     hold_s,
@@ -29,7 +29,7 @@ from garcon.pacing import (
     refused_until_s,
     should_look,
 )
-from garcon.plan import (
+from garcon.planning.plan import (
     Need,
     NeedEarlier,
     NeedFreeze,
@@ -39,11 +39,11 @@ from garcon.plan import (
     Standing,
     control_text,
 )
-from garcon.response import Response
-from garcon.resuming import earlier_of
-from garcon.sharding import EVENTS_PER_INSTANCE, plan_slices
-from garcon.soundness import EVENTS_MAX
-from garcon.verdict import Judged, judge
+from garcon.planning.response import Response
+from garcon.planning.resuming import earlier_of
+from garcon.planning.sharding import EVENTS_PER_INSTANCE, plan_slices
+from garcon.planning.soundness import EVENTS_MAX
+from garcon.planning.verdict import Judged, judge
 
 #: While generators have to run, so many deaths in a row fail the run: they are the likely cause.
 DEATHS_MAX_FREEZING = 2

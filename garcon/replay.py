@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from garcon.batch import DUE_TIMER, MORE_TIMER
+from garcon.deciding.flowdecider import FlowDecider
+from garcon.deciding.kept import FetchRun, RunUnknown, settle_owed
 from garcon.errors import GarconError, UsageError
 from garcon.flow import check_flow, describe
-from garcon.flowdecider import FlowDecider
 from garcon.history import AGAIN_TIMER, ANEW_TIMER, RunState
-from garcon.kept import FetchRun, RunUnknown, settle_owed
 from garcon.planner import Planning
+from garcon.planning.batch import DUE_TIMER, MORE_TIMER
 
 Event = Mapping[str, Any]
 

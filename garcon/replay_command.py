@@ -14,10 +14,10 @@ from typing import Any, TextIO
 
 import click
 
+from garcon.deciding.flowdecider import FlowDecider
+from garcon.deciding.kept import RunUnknown
 from garcon.errors import GarconError
 from garcon.flow import check_flow, describe, load_flow
-from garcon.flowdecider import FlowDecider
-from garcon.kept import RunUnknown
 from garcon.pool.command import enter_folder
 from garcon.replay import Replayed, among, read_document, replay
 

@@ -12,10 +12,10 @@ from enum import Enum
 from typing import Any
 
 from garcon.description import ActivityDescription, FlowDescription
-from garcon.fanout import FanOut, Instance, Phase
 from garcon.history import FanOutKey, RunState, epoch_s
 from garcon.manifest import Item, Manifest
-from garcon.verdict import is_final
+from garcon.planning.fanout import FanOut, Instance, Phase
+from garcon.planning.verdict import is_final
 
 
 class Mark(str, Enum):

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from garcon.deciding.usercode import USER_ERRORS, error_line, fresh
 from garcon.errors import DecisionError
 from garcon.manifest import Manifest, collect, distinct
-from garcon.usercode import USER_ERRORS, error_line, fresh
 
 if TYPE_CHECKING:
     from garcon.activity import Activity

@@ -12,8 +12,8 @@ from garcon.backfill.ranges import Seen
 from garcon.description import FlowDescription
 from garcon.errors import DecisionError, ServiceError
 from garcon.history import RunState
+from garcon.planning.resuming import Earlier, earlier_of
 from garcon.pool.execution import Run
-from garcon.resuming import Earlier, earlier_of
 
 
 def read_seen(connect: Connect, domain: str, run: Run) -> Seen:

@@ -23,8 +23,8 @@ from garcon.backfill.steps import Act, Step, next_step
 from garcon.backfill.words import Words, read_words
 from garcon.flow import activities_by_name
 from garcon.planner import in_order
+from garcon.planning.selection import Selection
 from garcon.progress import format_duration
-from garcon.selection import Selection
 
 #: Marks of instances that run when an execution is resumed, and when it is joined.
 TO_RESUME = (Mark.FAILED, Mark.MISSING)

@@ -26,10 +26,10 @@ from garcon.backfill.tail import Tail
 from garcon.backfill.words import Words, told_keys
 from garcon.errors import EngineError, EngineUnreachable, GarconError, ServiceError
 from garcon.log import log_event
+from garcon.planning.resuming import LEFT_OUT
 from garcon.pool.execution import Executions, Run
 from garcon.pool.mission import Desk
 from garcon.pool.watch import Watch
-from garcon.resuming import LEFT_OUT
 
 logger = logging.getLogger("garcon.pool")
 

@@ -18,13 +18,13 @@ from garcon.backfill.keys import format_keys
 from garcon.backfill.place import Place, find_place
 from garcon.backfill.status import newest_of, write
 from garcon.backfill.words import Words, read_words
+from garcon.deciding.usercode import fresh, run_generators
 from garcon.errors import UsageError
 from garcon.execution import ActivityExecution, one_line, run_instance
 from garcon.flow import activities_by_name
 from garcon.instance import ActivityInstance
 from garcon.manifest import Manifest
-from garcon.selection import Selection
-from garcon.usercode import fresh, run_generators
+from garcon.planning.selection import Selection
 
 if TYPE_CHECKING:
     from garcon.activity import Activity

@@ -20,9 +20,9 @@ from garcon.backfill.ranges import Range, Seen, make_ranges
 from garcon.backfill.steps import Overlap, Wish
 from garcon.client import Engine
 from garcon.errors import UsageError
+from garcon.planning.selection import Selection
 from garcon.pool.command import enter_folder
 from garcon.pool.config import parse_input
-from garcon.selection import Selection
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from garcon.batch import is_schedule
 from garcon.decider import Answer, DecisionTask, FlowDecider
+from garcon.deciding.flowdecider import tell_failure
+from garcon.deciding.kept import RunUnknown
 from garcon.description import FlowDescription
 from garcon.errors import GarconError
-from garcon.flowdecider import tell_failure
-from garcon.kept import RunUnknown
+from garcon.planning.batch import is_schedule
+from garcon.planning.shardfold import is_shard_type
 from garcon.pool.frames import Channel, Frame
-from garcon.shardfold import is_shard_type
 
 
 class PageGone(GarconError):

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from garcon import activity, runner
+from garcon.deciding.flowdecider import FlowDecider
 from garcon.flow import describe
-from garcon.flowdecider import FlowDecider
 
 
 def noop(context: Any, activity: Any) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from garcon.kept import DecisionTask, RunUnknown
+from garcon.deciding.kept import DecisionTask, RunUnknown
 
 OPEN_ACTIVITIES_MAX = 1_000
 DECISIONS_MAX = 100

@@ -23,6 +23,7 @@ PURE_ROOMS = (
     "garcon.manifest",
     "garcon.outcome",
     "garcon.planner",
+    "garcon.planning",
     "garcon.pool.lifecycle",
     "garcon.pool.sizing",
 )

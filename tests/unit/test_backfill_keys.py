@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from garcon.backfill.keys import format_keys, read_keys, read_setting
 from garcon.errors import UsageError
-from garcon.selection import Selection, matches, read_selection
+from garcon.planning.selection import Selection, matches, read_selection
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from garcon import activity, runner, task
+from garcon.deciding.flowdecider import FlowDecider
 from garcon.flow import describe
-from garcon.flowdecider import FlowDecider
 from tests.unit.swf_histories import Swf, Task, play
 from tests.unit.test_decider_worker import serve, worker_of
 

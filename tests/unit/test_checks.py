@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from garcon import batch
-from garcon.checks import check_decisions
 from garcon.errors import DecisionError
+from garcon.planning import batch
+from garcon.planning.checks import check_decisions
 
 GOOD = {
     "activityType": {"name": "flow_many", "version": "1.0"},

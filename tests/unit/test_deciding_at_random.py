@@ -12,8 +12,8 @@ from collections import Counter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from garcon.deciding.kept import settle_owed
 from garcon.history import RunState
-from garcon.kept import settle_owed
 from garcon.outcome import Failure, Kind, encode_failure
 from tests.unit.deciding import decider_of, flow_of, numbers
 from tests.unit.swf_histories import Swf, World, play_world

@@ -9,8 +9,8 @@ import pytest
 
 from garcon.description import ActivityDescription, FlowDescription
 from garcon.outcome import Failure, Kind, encode_failure
-from garcon.pacing import rate_room
-from garcon.verdict import failures_allowed, jitter
+from garcon.planning.pacing import rate_room
+from garcon.planning.verdict import failures_allowed, jitter
 from tests.unit.deciding import decider_of, flow_of, numbers
 from tests.unit.swf_histories import Swf, decide, play
 

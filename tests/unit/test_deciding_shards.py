@@ -11,12 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from garcon import task
+from garcon.deciding.kept import settle_owed
 from garcon.history import RunState
-from garcon.kept import settle_owed
 from garcon.manifest import Manifest, ranges_of, size_of
 from garcon.outcome import Failure, Kind, encode_failure
-from garcon.runner import Sync
-from garcon.shards import (
+from garcon.planning.shards import (
     Owed,
     ShardOrder,
     ShardResult,
@@ -27,6 +26,7 @@ from garcon.shards import (
     minus,
     result_from_markers,
 )
+from garcon.runner import Sync
 from tests.unit.deciding import decider_of, flow_of, numbers
 from tests.unit.swf_histories import Swf, World, play_world
 
@@ -319,8 +319,8 @@ def test_an_unknown_shard_type_fails_the_root():
 
 def test_a_shard_with_much_trouble_gives_back_what_it_has_left(monkeypatch):
     """Past its events it schedules nothing more; the parent cuts the rest anew."""
-    monkeypatch.setattr("garcon.response.DRAIN_EVENTS", 300)
-    monkeypatch.setattr("garcon.sharding.DRAIN_EVENTS", 300)
+    monkeypatch.setattr("garcon.planning.response.DRAIN_EVENTS", 300)
+    monkeypatch.setattr("garcon.planning.sharding.DRAIN_EVENTS", 300)
     world = World(Swf())
 
     def work(swf, one):
@@ -509,7 +509,7 @@ def test_further_attempts_leave_a_history_that_has_grown_long():
 def test_what_no_history_can_finish_ends_the_execution(monkeypatch):
     """A task that is handed back for ever goes through a few shards, not through all of them."""
     for module in ("response", "sharding"):
-        monkeypatch.setattr(f"garcon.{module}.DRAIN_EVENTS", 300)
+        monkeypatch.setattr(f"garcon.planning.{module}.DRAIN_EVENTS", 300)
     world = World(Swf())
     unrun = encode_failure(Failure(Kind.HANDED_BACK, "not now"))
     flow = flow_of(many={"generators": [numbers(20)]})

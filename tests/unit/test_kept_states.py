@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from garcon.batch import start_timer
+from garcon.deciding.flowdecider import FlowDecider
+from garcon.deciding.kept import DecisionTask, KeptStates, older_events
 from garcon.flow import describe
-from garcon.flowdecider import FlowDecider
 from garcon.history import HistoryGap
-from garcon.kept import DecisionTask, KeptStates, older_events
+from garcon.planning.batch import start_timer
 from tests.unit.deciding import decider_of, flow_of, numbers
 from tests.unit.swf_histories import Swf, decide
 

@@ -11,7 +11,7 @@ from garcon import activity, runner
 from garcon.description import ActivityDescription
 from garcon.errors import FlowError
 from garcon.flow import describe
-from garcon.policy import Policy
+from garcon.planning.policy import Policy
 
 
 def step(**options: Any) -> activity.Activity:

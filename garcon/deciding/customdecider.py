@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from garcon.description import ActivityDescription
 from garcon.errors import DecisionError, GarconError
-from garcon.fanout import FanOut
 from garcon.history import Signal
 from garcon.instance import (
     ACTIVITY_COMPLETED,
@@ -24,8 +23,9 @@ from garcon.instance import (
     ActivityInstanceNotReadyException,
     ActivityState,
 )
-from garcon.plan import Need, Standing
 from garcon.planner import Planning
+from garcon.planning.fanout import FanOut
+from garcon.planning.plan import Need, Standing
 
 if TYPE_CHECKING:
     from garcon.activity import Activity

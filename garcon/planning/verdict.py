@@ -13,8 +13,8 @@ from hashlib import sha256
 from math import floor
 
 from garcon.description import ActivityDescription
-from garcon.fanout import FanOut, Instance, Phase
 from garcon.outcome import Failure, Kind, cut
+from garcon.planning.fanout import FanOut, Instance, Phase
 
 #: Attempts that never ran before the next one is put off, and how long at most, seconds. A pool
 #: that hands everything back would otherwise fill the history in a minute.

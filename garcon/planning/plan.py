@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from garcon.batch import Decision
 from garcon.description import ActivityDescription
 from garcon.errors import DecisionError
 from garcon.manifest import Item, Manifest
 from garcon.outcome import DETAILS_MAX
-from garcon.resuming import Earlier
+from garcon.planning.batch import Decision
+from garcon.planning.resuming import Earlier
 
 
 @dataclass(frozen=True)

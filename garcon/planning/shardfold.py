@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from garcon.description import SHARD_TYPE_SUFFIX
 from garcon.errors import ManifestError
-from garcon.fanout import FanOut, Slice, as_text
-from garcon.shards import (
+from garcon.planning.fanout import FanOut, Slice, as_text
+from garcon.planning.shards import (
     SCHEDULED_SIGNAL,
     Owed,
     ShardResult,

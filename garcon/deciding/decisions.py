@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import MutableSequence
 from typing import Any
 
-from garcon import batch
-from garcon.batch import Decision
+from garcon.planning import batch
+from garcon.planning.batch import Decision
 
 
 class Decisions(list[Decision]):

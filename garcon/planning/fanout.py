@@ -15,7 +15,7 @@ from typing import Any
 
 from garcon.manifest import Manifest, Ranges, ranges_of, size_of
 from garcon.outcome import Failure, Kind
-from garcon.shards import ShardResult, minus
+from garcon.planning.shards import ShardResult, minus
 
 #: Characters of a failed attempt's traceback that are kept for the final text.
 TRACEBACK_KEPT = 2_000

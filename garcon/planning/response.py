@@ -12,21 +12,21 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from math import ceil
 
-from garcon import batch as make
-from garcon.batch import DUE_TIMER, MORE_TIMER, Batch, Decision
 from garcon.description import FlowDescription
 from garcon.errors import DecisionError
-from garcon.fanout import FanOut
 from garcon.history import FanOutKey, RunState
 from garcon.manifest import size_of
 from garcon.outcome import DETAILS_MAX, REASON_MAX, cut
-from garcon.pacing import refused_until_s
-from garcon.plan import PROGRESS_COUNTS, Plan, progress_text
-from garcon.resuming import LEFT_OUT
-from garcon.sharding import DRAIN_EVENTS, result_of
-from garcon.shards import RESULTS_MARKER, SCHEDULED_SIGNAL
-from garcon.soundness import check_run
-from garcon.verdict import Failed, Judged, failure_text, failures_allowed, judge
+from garcon.planning import batch as make
+from garcon.planning.batch import DUE_TIMER, MORE_TIMER, Batch, Decision
+from garcon.planning.fanout import FanOut
+from garcon.planning.pacing import refused_until_s
+from garcon.planning.plan import PROGRESS_COUNTS, Plan, progress_text
+from garcon.planning.resuming import LEFT_OUT
+from garcon.planning.sharding import DRAIN_EVENTS, result_of
+from garcon.planning.shards import RESULTS_MARKER, SCHEDULED_SIGNAL
+from garcon.planning.soundness import check_run
+from garcon.planning.verdict import Failed, Judged, failure_text, failures_allowed, judge
 
 #: After a request to cancel, how long running activities may take to end, seconds.
 CANCEL_GRACE_S = 60.0

@@ -1,7 +1,7 @@
 """How a fan-out is spread over shards, and what a shard does with its slice.
 
-The planner's part for `garcon.shards`; pure like the rest of it. Law: a parent keeps only a few
-shards with unscheduled work, so that a large run does not bury the others.
+The planner's part for `garcon.planning.shards`; pure like the rest of it. Law: a parent keeps only
+a few shards with unscheduled work, so that a large run does not bury the others.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from garcon import batch as make
-from garcon.batch import Decision
 from garcon.description import SHARD_SIZE, ActivityDescription, FlowDescription
 from garcon.errors import DecisionError
-from garcon.fanout import FanOut, Phase
 from garcon.history import RunState
 from garcon.manifest import Manifest, Ranges, ranges_of, size_of
 from garcon.outcome import cut
-from garcon.plan import Need, NeedShard, Plan, ShardNeeds, Standing
-from garcon.shards import (
+from garcon.planning import batch as make
+from garcon.planning.batch import Decision
+from garcon.planning.fanout import FanOut, Phase
+from garcon.planning.plan import Need, NeedShard, Plan, ShardNeeds, Standing
+from garcon.planning.shards import (
     FILLING_MAX,
     INPUT_MAX,
     OPEN_MAX,
@@ -31,7 +31,7 @@ from garcon.shards import (
     first_of,
     minus,
 )
-from garcon.verdict import Failed, failures_allowed
+from garcon.planning.verdict import Failed, failures_allowed
 
 if TYPE_CHECKING:
     from garcon.planner import Planning

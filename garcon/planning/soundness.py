@@ -8,7 +8,7 @@ from __future__ import annotations
 from garcon.description import FlowDescription
 from garcon.errors import DecisionError
 from garcon.history import RunState
-from garcon.plan import refusal_text
+from garcon.planning.plan import refusal_text
 
 #: No run passes this many events by garcon's doing; SWF ends one at 25,000.
 EVENTS_MAX = 20_000

@@ -11,15 +11,13 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from garcon.batch import Decision, start_timer
-from garcon.checks import check_decisions
-from garcon.customdecider import ActivityFailedError, Schedule, ScheduleContext, call_decider
-from garcon.description import FlowDescription
-from garcon.errors import DecisionError, GarconError
-from garcon.flow import activities_by_name
-from garcon.history import AGAIN_TIMER, HistoryGap, RunState
-from garcon.instance import ActivityInstanceNotReadyException
-from garcon.kept import (
+from garcon.deciding.customdecider import (
+    ActivityFailedError,
+    Schedule,
+    ScheduleContext,
+    call_decider,
+)
+from garcon.deciding.kept import (
     BYTES_MAX,
     RUNS_MAX,
     DecisionTask,
@@ -29,13 +27,7 @@ from garcon.kept import (
     RunUnknown,
     whole_run,
 )
-from garcon.log import GarconLogger
-from garcon.plan import Need, NeedEarlier, NeedFreeze, NeedShard, Plan, ShardNeeds, Standing
-from garcon.planner import Planning, plan_declared
-from garcon.resuming import Earlier, Taken, earlier_of, taken_over
-from garcon.shardfold import is_shard_type
-from garcon.sharding import plan_shard, shard_flow
-from garcon.usercode import (
+from garcon.deciding.usercode import (
     USER_ERRORS,
     error_details,
     error_line,
@@ -44,6 +36,27 @@ from garcon.usercode import (
     required_keys,
     run_generators,
 )
+from garcon.description import FlowDescription
+from garcon.errors import DecisionError, GarconError
+from garcon.flow import activities_by_name
+from garcon.history import AGAIN_TIMER, HistoryGap, RunState
+from garcon.instance import ActivityInstanceNotReadyException
+from garcon.log import GarconLogger
+from garcon.planner import Planning, plan_declared
+from garcon.planning.batch import Decision, start_timer
+from garcon.planning.checks import check_decisions
+from garcon.planning.plan import (
+    Need,
+    NeedEarlier,
+    NeedFreeze,
+    NeedShard,
+    Plan,
+    ShardNeeds,
+    Standing,
+)
+from garcon.planning.resuming import Earlier, Taken, earlier_of, taken_over
+from garcon.planning.shardfold import is_shard_type
+from garcon.planning.sharding import plan_shard, shard_flow
 
 if TYPE_CHECKING:
     from garcon.activity import Activity

@@ -16,7 +16,7 @@ from garcon.errors import DecisionError, GeneratorError
 from garcon.instance import ActivityInstance
 from garcon.manifest import Item, Manifest, collect, distinct
 from garcon.outcome import DETAILS_MAX, cut
-from garcon.plan import Prepared
+from garcon.planning.plan import Prepared
 from garcon.runner import NoRunnerRequirementsFound
 from garcon.task import is_task_list
 

@@ -15,9 +15,9 @@ from zlib import crc32
 
 from garcon.errors import GarconError
 from garcon.history import HistoryGap, RunState
-from garcon.resuming import add_shard
-from garcon.shardfold import settle
-from garcon.shards import result_from_markers
+from garcon.planning.resuming import add_shard
+from garcon.planning.shardfold import settle
+from garcon.planning.shards import result_from_markers
 
 Event = dict[str, Any]
 FetchOlder = Callable[[], Iterator[Sequence[Event]]]

@@ -20,7 +20,7 @@ from typing import Any
 from garcon.canonical import canonical_json
 from garcon.errors import ManifestError
 from garcon.manifest import Item, Manifest, Ranges
-from garcon.packing import BODY_MAX, digest_of, pack, split, unpack
+from garcon.planning.packing import BODY_MAX, digest_of, pack, split, unpack
 
 FORMAT = 1
 KEY = "garcon.shard"

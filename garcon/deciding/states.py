@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from garcon.event import ActivityStates
-from garcon.fanout import Instance, Phase
 from garcon.history import RunState
 from garcon.instance import (
     ACTIVITY_COMPLETED,
@@ -21,6 +20,7 @@ from garcon.instance import (
     ActivityState,
 )
 from garcon.manifest import Item
+from garcon.planning.fanout import Instance, Phase
 
 _PHASES = {
     ACTIVITY_STANDBY: Phase.FAILED,  # ended without having run: due again

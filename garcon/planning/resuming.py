@@ -1,7 +1,7 @@
 """Resuming: a new execution takes over what an earlier one had done.
 
 The input's key `garcon.resume` names the earlier execution, and may narrow with `only` what of the
-rest is to be run (`garcon.selection`). When a fan-out is frozen, what the
+rest is to be run (`garcon.planning.selection`). When a fan-out is frozen, what the
 earlier one had done of it is recorded with it, so its history is needed no more after that; and as
 that record counts as done, resuming a resumed execution takes over both. Pure. Law: an instance is
 taken over by its key, and only if it completed.
@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from garcon.errors import DecisionError
-from garcon.fanout import FanOut
 from garcon.history import RunState
 from garcon.manifest import Manifest, Ranges, ranges_of
-from garcon.selection import Selection, read_selection
-from garcon.shards import minus
+from garcon.planning.fanout import FanOut
+from garcon.planning.selection import Selection, read_selection
+from garcon.planning.shards import minus
 
 KEY = "garcon.resume"
 
