@@ -133,10 +133,12 @@ def _input_word(line):
 def test_the_policy_allows_what_garcon_asks_for():
     """Every operation and decision that the package names, and nothing that SWF does not have."""
     operations = botocore.session.get_session().get_service_model("swf").operation_names
-    decisions = set(re.findall(r'_decision\("(\w+)"', (ROOT / "garcon" / "batch.py").read_text()))
-    allowed = {name.removeprefix("swf:") for name in json.loads(block("AWS", "json"))
-               ["Statement"][0]["Action"]}  # fmt: skip
+    batch = (ROOT / "garcon" / "planning" / "batch.py").read_text(encoding="utf-8")
+    decisions = set(re.findall(r'_decision\("(\w+)"', batch))
+    policy = json.loads(block("AWS", "json"))
+    allowed = {name.removeprefix("swf:") for name in policy["Statement"][0]["Action"]}
 
+    assert decisions
     assert set() == (_operations_named(operations) | decisions) - allowed
     assert allowed <= {*operations, *decisions}
 
