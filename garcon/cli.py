@@ -142,7 +142,7 @@ def pool(**words: Any) -> None:
 )
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def engine(words: tuple[str, ...]) -> None:
-    """Run the embedded SWF engine (see `garcon engine --help`)."""
+    """Serve SWF's protocol from one SQLite file."""
     from garcon.engine.__main__ import main as engine_main
 
     engine_main(args=list(words), prog_name="garcon engine")

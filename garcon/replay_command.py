@@ -23,7 +23,7 @@ from garcon.replay import Replayed, among, read_document, replay
 
 DIFFERS = 1
 
-#: Events that one line of the report names in words of its own.
+#: What a line of the report calls a decision.
 _SHORT = {
     "ScheduleActivityTask": "schedule",
     "RecordMarker": "marker",
@@ -43,7 +43,17 @@ class ReplayError(GarconError):
     """A history cannot be replayed to its end."""
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_EPILOG = """\b
+Examples:
+  garcon history metrics-09b49414bb664b87 > history.json
+  garcon replay flows.metrics history.json
+"""
+
+
+@click.command(
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.argument("flow")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each decision.")
@@ -52,7 +62,7 @@ class ReplayError(GarconError):
     help="Working folder, where the flow is looked for first.",
 )  # fmt: skip
 def replay_command(flow: str, files: tuple[str, ...], as_json: bool, chdir: str | None) -> int:
-    """Decide the stored histories of FLOW again, with its code as it is now.
+    """Decide stored histories of FLOW again, with its present code.
 
     FILE is what `garcon history` wrote; the histories of an execution's shards may be named beside
     it. Exit code 0: whatever was decided would be decided again, in the same order, with equal ids,

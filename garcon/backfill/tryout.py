@@ -49,7 +49,9 @@ def run_try(told: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
     known = activities_by_name(place.flow)
     activity = known.get(told["activity"])
     if activity is None:
-        raise UsageError(f"flow {words.flow!r} has no activity {told['activity']!r}: {list(known)}")
+        raise UsageError(
+            f"flow {words.flow!r} has no activity {told['activity']!r} (known: {', '.join(known)})"
+        )
     context = _context(place, words, err)
     manifest = _manifest(activity, context)
     index = choose(manifest, words.selection)

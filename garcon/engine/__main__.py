@@ -1,6 +1,7 @@
 """``python -m garcon.engine``: one engine on one file, until it is told to leave.
 
-What it never does: anything but wire options, signals and the lease to the server.
+It ties options, signals and the lease to the server, and does nothing else. Law: whatever a user
+can get wrong ends as one line on stderr, never as a traceback.
 """
 
 from __future__ import annotations
@@ -53,10 +54,34 @@ _OPERATIONAL = (LeaseTaken, SchemaError, sqlite3.Error, OSError, ValueError)
 _GC_OBJECTS = 50_000
 
 
-@click.group(invoke_without_command=True)
-@click.option("--db", default=DEFAULT_DB, show_default=True, help="File, or :memory:.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--port", default=0, show_default=True, help="0 keeps the last or takes a free one.")
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+_EPILOG = """\b
+It leaves on TERM or INT: waiting polls get their empty answer first.
+
+\b
+Examples:
+  garcon engine --db orders.db --port 8042
+  garcon engine --db :memory:                        keeps nothing, for tests
+  garcon engine --throttle aws --sync full
+  garcon engine stats --db orders.db
+  garcon engine prune --db orders.db --days 30
+"""
+
+
+@click.group(invoke_without_command=True, context_settings=_CONTEXT, epilog=_EPILOG)
+@click.option("--db", metavar="PATH", default=DEFAULT_DB, show_default=True,
+              help="The file, or :memory:.")  # fmt: skip
+@click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True,
+              help="Where to listen.")  # fmt: skip
+@click.option(
+    "--port",
+    metavar="N",
+    type=click.IntRange(0, 65_535),
+    default=0,
+    show_default=True,
+    help="0 keeps the file's last port, or takes a free one.",
+)
 @click.option(
     "--sync",
     type=click.Choice(["normal", "full"]),
@@ -71,8 +96,20 @@ _GC_OBJECTS = 50_000
     metavar="none|aws|FILE",
     help="Hold clients to AWS's default rates, or to those of a JSON file.",
 )
-@click.option("--poll-hold", default=60.0, show_default=True, help="Seconds an empty poll waits.")
-@click.option("--idle-exit", type=float, help="Leave after so many seconds without a client.")
+@click.option(
+    "--poll-hold",
+    type=click.FloatRange(0),
+    metavar="S",
+    default=60.0,
+    show_default=True,
+    help="Seconds an empty poll waits.",
+)
+@click.option(
+    "--idle-exit",
+    type=click.FloatRange(0),
+    metavar="S",
+    help="Leave after so many seconds without a request.  [default: never]",
+)
 @click.option(
     "--clock",
     type=click.Choice(["system", "virtual"]),
@@ -93,7 +130,10 @@ _GC_OBJECTS = 50_000
     help=f"Verify every request's signature; the secret is in {SECRET}.",
 )
 def main(**options: Any) -> None:
-    """Serve SWF's protocol from one SQLite file and print the URL once it answers."""
+    """Serve SWF's protocol from one SQLite file.
+
+    The URL is printed once it answers.
+    """
     if click.get_current_context().invoked_subcommand is not None:
         return
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -198,10 +238,11 @@ def _may_leave(
     return lease is None or held.enter_context(lease.starting())
 
 
-@main.command()
-@click.option("--db", default=DEFAULT_DB, show_default=True, help="The engine's file.")
+@main.command(context_settings=_CONTEXT)
+@click.option("--db", metavar="PATH", default=DEFAULT_DB, show_default=True,
+              help="The engine's file.")  # fmt: skip
 def stats(db: str) -> None:
-    """Say what a file holds; an engine may serve it meanwhile."""
+    """Say what a file holds, also while an engine serves it."""
     try:
         found = file_stats(Path(db))
     except _OPERATIONAL as error:
@@ -221,11 +262,16 @@ def _stat_lines(found: Stats) -> list[str]:
     return lines
 
 
-@main.command()
-@click.option("--db", default=DEFAULT_DB, show_default=True, help="The engine's file.")
-@click.option("--days", type=float, required=True, help="Keep what closed within so many days.")
+@main.command(context_settings=_CONTEXT)
+@click.option("--db", metavar="PATH", default=DEFAULT_DB, show_default=True,
+              help="The engine's file.")  # fmt: skip
+@click.option("--days", metavar="N", type=click.FloatRange(0), required=True,
+              help="Keep what closed within so many days.")  # fmt: skip
 def prune(db: str, days: float) -> None:
-    """Remove closed executions now, whatever their domain's retention; no engine may serve."""
+    """Remove closed executions from a file that no engine serves.
+
+    It does so now, whatever their domain's retention says.
+    """
     try:
         removed = prune_file(Path(db), days)
     except _OPERATIONAL as error:

@@ -40,9 +40,10 @@ Examples:
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a pool and line.")
 def status(which: str | None, watch: bool, every: float, as_json: bool) -> int:
-    """Show what the running pools of this user do: processes, tasks, rates, backlog.
+    """Show what the running pools of this user do.
 
-    FLOW, as the pool's command names it, or PID, of its supervisor, shows that one alone.
+    That is processes, tasks, rates and backlog. FLOW, as the pool's command names it, or PID, of
+    its supervisor, shows that one alone.
     """
     try:
         found = _look(which, as_json, clear=watch and sys.stdout.isatty())

@@ -103,7 +103,7 @@ def load_rates(wanted: str) -> dict[str, Rate]:
     out keeps AWS's default, null lifts a rate.
 
     Raises:
-        ValueError: The file is not like that.
+        ValueError: There is no such file, or it is not like that.
     """
     if wanted == "none":
         return {}
@@ -111,6 +111,10 @@ def load_rates(wanted: str) -> dict[str, Rate]:
         return dict(AWS_RATES)
     try:
         raised = json.loads(Path(wanted).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(
+            f"--throttle {wanted}: say none, aws, or a file that can be read ({error.strerror})"
+        ) from error
     except ValueError as error:
         raise ValueError(f"{wanted}: this is no JSON: {error}") from error
     if not isinstance(raised, dict):

@@ -155,6 +155,12 @@ def test_a_file_of_rates_that_makes_no_sense_is_refused(tmp_path: Path, text: st
         load_rates(str(path))
 
 
+def test_a_file_of_rates_that_is_not_there_is_told_with_what_may_be_said() -> None:
+    """A misspelt word is taken for a file's name."""
+    with pytest.raises(ValueError, match="--throttle asw: say none, aws, or a file"):
+        load_rates("asw")
+
+
 # -- functions --------------------------------------------------------------------------------
 
 
