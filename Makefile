@@ -29,10 +29,10 @@ check-code:
 check-tests:
 	$(py) -m pytest -q tests/unit
 
-bench: $(VENV)/.ready-bench  ## the figures of docs/, against others, on a quiet machine: an hour
+bench: $(VENV)/.ready-bench  ## the figures of docs/, against others: 45 minutes of a quiet machine
 	$(py) -m benchmarks
 
-bench-quick: $(VENV)/.ready-bench  ## the same with few instances and one run: whether it works
+bench-quick: $(VENV)/.ready-bench  ## the same with few instances and one run: whether all of it works
 	$(py) -m benchmarks --quick
 
 docs: $(VENV)/.ready-dev  ## the parts of docs/ made from the code, then all of it in build/site

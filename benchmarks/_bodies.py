@@ -8,6 +8,7 @@ garcon's workers and, as a plain file on their path, by those of the others.
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 LEDGER = "BENCH_LEDGER"
@@ -17,6 +18,21 @@ SLEEP_S = 0.020
 CPU_S = 0.010
 
 _files: dict[int, int] = {}
+
+
+def begin() -> None:
+    """Say that all is imported and connected, wait to be told to go on, and say when that was.
+
+    For drivers: what comes before is start-up, what comes after is measured.
+    """
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(f"{time.monotonic():.6f}", flush=True)
+
+
+def stay() -> None:
+    """Wait to be killed: CPU and memory of a process that has gone cannot be asked for."""
+    sys.stdin.read()
 
 
 def run(kind: str, number: int) -> None:

@@ -1,4 +1,4 @@
-"""The page docs/benchmarks.md and its picture, made from what the benchmarks left.
+"""The page of figures and its picture, made from what the benchmarks left.
 
 Law: every figure on the page comes from a run; what is said about them comes from `_remarks.md`.
 """
@@ -8,15 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks._report import RESULTS, figures_of, load, row
+from benchmarks._report import figures_of, load, row
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
 REMARKS = Path(__file__).parent / "_remarks.md"
 
+#: By the name of a step: the question, and the command to redo it.
 ASKED = {
-    "throughput": "How many activities a second, against what else a user would pick?",
-    "latency": "How long do one activity, and a chain of ten, take?",
-    "fanout": "Does a year of countries go as fast as a month?",
+    "throughput-noop": ("How many activities that do nothing?", "throughput noop"),
+    "throughput-sleep": ("How many that sleep for 20 ms?", "throughput sleep"),
+    "throughput-cpu": ("How many that use 10 ms of CPU?", "throughput cpu"),
+    "latency": ("How long do one activity, and a chain of ten, take?", "latency"),
+    "fanout": ("Does a year of countries go as fast as a month?", "fanout"),
 }
 PRINTED = {
     "engine": "How fast is the embedded engine, and does it stay so?",
@@ -25,39 +27,52 @@ PRINTED = {
     "startup": "How long from the command until sixteen workers wait?",
     "metrics_run": "How long does the example job take?",
 }
+#: What the others can be measured by; no choice of a user's.
+LIMITS = ("garcon on an empty server", "ProcessPoolExecutor")
+
+HEAD = """# Benchmarks
+
+Made by `python -m benchmarks`; each figure is the median of its runs, with the lowest and the
+highest. Do not edit.
+
+`make bench` measures everything anew: some 45 minutes of a quiet machine, Debian's `redis-server`
+wanted. `make bench-quick` looks whether it runs. Results go to `results/benchmarks/`, the others'
+environments as well; `python -m benchmarks --page` makes this page from them.
+"""
 
 
-def make() -> None:
-    """Write the page, and its picture where matplotlib is there (the extra `bench`)."""
-    parts = [
-        "# Benchmarks\n",
-        "Made by `python -m benchmarks`; each figure is the median of its runs, with the lowest "
-        "and the highest. Do not edit.\n",
-        "`make bench` measures everything anew (an hour on a quiet machine, Debian's "
-        "`redis-server` wanted), `make bench-quick` looks whether it runs. Results go to "
-        "`results/benchmarks/`, the others' environments as well.\n",
-    ]
-    found = load("throughput")
-    if found is not None and _draw(found):
+def make(found: Path, into: Path) -> Path:
+    """Write the page, and its picture where matplotlib is there (the extra `bench`).
+
+    Args:
+        found: folder with the results.
+        into: folder of the page.
+    Returns:
+        The page.
+    """
+    parts = [HEAD]
+    noop = load(found, "throughput-noop")
+    if noop is not None and _draw(noop, into / "benchmarks.svg"):
         parts.append("![No-op activities a second](benchmarks.svg)\n")
     parts.append(REMARKS.read_text())
-    for question, asked in ASKED.items():
-        document = load(question)
+    for name, (asked, words) in ASKED.items():
+        document = load(found, name)
         if document is not None:
-            parts.append(_section(question, asked, document))
-    for question, asked in PRINTED.items():
-        kept = RESULTS / f"{question}.txt"
+            parts.append(f"{_head(asked, words)}{_section(document)}")
+    for name, asked in PRINTED.items():
+        kept = found / f"{name}.txt"
         if kept.exists() and kept.read_text().strip():
-            text = kept.read_text().rstrip()
-            parts.append(_titled(question, asked) + f"```text\n{text}\n```\n")
-    (DOCS / "benchmarks.md").write_text("\n".join(parts))
+            parts.append(f"{_head(asked, name)}```text\n{kept.read_text().rstrip()}\n```\n")
+    page = into / "benchmarks.md"
+    page.write_text("\n".join(parts))
+    return page
 
 
-def _titled(question: str, asked: str) -> str:
-    return f"## {asked}\n\n`python -m benchmarks.{question}`\n\n"
+def _head(asked: str, words: str) -> str:
+    return f"## {asked}\n\n`python -m benchmarks.{words}`\n\n"
 
 
-def _section(question: str, asked: str, document: dict[str, Any]) -> str:
+def _section(document: dict[str, Any]) -> str:
     lines = [
         "| | median | lowest | highest | runs | unit | goal | met |",
         "|---|---:|---:|---:|---:|---|---|---|",
@@ -68,32 +83,40 @@ def _section(question: str, asked: str, document: dict[str, Any]) -> str:
     notes = "".join(f"- {note}\n" for note in document["notes"])
     told = f"\nCould not be measured:\n\n{notes}" if notes else ""
     about = f"{document['about']}. {where}; {versions}."
-    return _titled(question, asked) + f"{about}\n\n" + "\n".join(lines) + f"\n{told}"
+    return f"{about}\n\n" + "\n".join(lines) + f"\n{told}"
 
 
-def _draw(document: dict[str, Any]) -> bool:
-    """Draw the rates of the no-op body; return whether it could be."""
+def _draw(document: dict[str, Any], path: Path) -> bool:
+    """Draw the rates of all sides but the limits; return whether there is a picture."""
     try:
         import matplotlib
     except ImportError:
-        return (DOCS / "benchmarks.svg").exists()
+        return path.exists()
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "garcon"
     from matplotlib import pyplot
 
-    figures = [
-        one
+    rates = {
+        one.name.partition(" (N")[0]: one
         for one in figures_of(document)
-        if one.unit == "activities/s" and one.name.startswith("noop, ")
+        if one.unit == "activities/s"
+    }
+    names = [name for name in rates if name not in LIMITS]
+    names.sort(key=lambda name: rates[name].median)
+    found = [rates[name] for name in names]
+    middle = [one.median for one in found]
+    spread = [
+        [one.median - min(one.values) for one in found],
+        [max(one.values) - one.median for one in found],
     ]
-    figures = [one for one in figures if "ProcessPoolExecutor" not in one.name][::-1]
-    names = [one.name.removeprefix("noop, ").partition(" (N")[0] for one in figures]
     colours = ["#2563eb" if name == "garcon" else "#9ca3af" for name in names]
     picture, axes = pyplot.subplots(figsize=(7, 0.4 * len(names) + 1))
-    axes.barh(names, [one.median for one in figures], color=colours)
-    axes.set_xlabel("no-op activities a second, 16 slots, 2 CPUs")
+    bars = axes.barh(names, middle, xerr=spread, color=colours, ecolor="#4b5563")
+    axes.bar_label(bars, labels=[f"{one:,.0f}" for one in middle], padding=4)
+    machine = document["machine"].partition(" (")[0]
+    axes.set_xlabel(f"no-op activities a second, 16 slots, {machine}; median, lowest, highest")
     axes.spines[["top", "right"]].set_visible(False)
     picture.tight_layout()
-    picture.savefig(DOCS / "benchmarks.svg", metadata={"Date": None})
+    picture.savefig(path, metadata={"Date": None})
     pyplot.close(picture)
     return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sqlite3
 import statistics
 import time
 from dataclasses import asdict, dataclass, field
@@ -18,6 +19,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results" / "benchmarks"
+
+#: Short runs leave theirs apart: they must not stand where a full run's figures were.
+QUICK_RESULTS = RESULTS / "quick"
 
 
 @dataclass
@@ -59,14 +63,18 @@ class Report:
     Attributes:
         question: name of its file.
         about: what was done, a sentence or two.
+        quick: whether the run is a short one.
         figures: what came of it.
         notes: what could not be measured, and why.
+        versions: of the packages and programs that took part.
     """
 
     question: str
     about: str
+    quick: bool = False
     figures: list[Figure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=lambda: own_versions())
 
     def add(
         self, name: str, unit: str, values: list[float], goal: float | None = None, *,
@@ -76,34 +84,31 @@ class Report:
         self.figures.append(Figure(name, unit, values, goal, at_most))
         return self.figures[-1]
 
-    def keep_earlier(self) -> None:
-        """Keep the figures of earlier runs that this one has not measured."""
-        earlier = load(self.question)
-        known = {one.name.partition(" (N")[0] for one in self.figures}
-        for one in figures_of(earlier) if earlier else []:
-            if one.name.partition(" (N")[0] not in known:
-                self.figures.append(one)
-
     def show(self) -> int:
         """Print the table, write the JSON; return how many goals are missed."""
         rows = [row(one) for one in self.figures]
         head = ("", "median", "lowest", "highest", "runs", "unit", "goal", "met")
         widths = [max(len(line[i]) for line in [head, *rows]) for i in range(len(head))]
         print(f"== {self.question}: {self.about}")
-        print(f"   {machine()}")
+        print(f"   {machine()}; {', '.join(f'{name} {it}' for name, it in self.versions.items())}")
         for line in [head, *rows]:
             cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
             print("   " + "  ".join(cells).rstrip())
         for note in self.notes:
             print(f"   {note}")
-        RESULTS.mkdir(parents=True, exist_ok=True)
+        self.save()
+        return sum(one.verdict == "no" for one in self.figures)
+
+    def save(self) -> None:
+        """Write the JSON: after each round, so that one that is interrupted leaves the others."""
+        folder = QUICK_RESULTS if self.quick else RESULTS
+        folder.mkdir(parents=True, exist_ok=True)
         document = {
-            **asdict(self), "machine": machine(), "versions": versions(),
-            "when": time.strftime("%Y-%m-%d"), "load": round(os.getloadavg()[0], 1),
+            **asdict(self), "machine": machine(), "when": time.strftime("%Y-%m-%d"),
+            "load": round(os.getloadavg()[0], 1),
         }  # fmt: skip
         text = json.dumps(document, indent=1)
-        (RESULTS / f"{self.question}.json").write_text(f"{text}\n")
-        return sum(one.verdict == "no" for one in self.figures)
+        (folder / f"{self.question}.json").write_text(f"{text}\n")
 
 
 def row(one: Figure) -> tuple[str, ...]:
@@ -135,14 +140,15 @@ def _processor() -> str:
     return platform.machine()
 
 
-def versions() -> dict[str, str]:
-    """Return the versions that matter."""
-    return {name: metadata.version(name) for name in ("aiohttp", "boto3", "botocore")}
+def own_versions() -> dict[str, str]:
+    """Return the versions of what garcon itself stands on."""
+    found = {name: metadata.version(name) for name in ("aiohttp", "boto3", "botocore")}
+    return {**found, "SQLite": sqlite3.sqlite_version}
 
 
-def load(question: str) -> dict[str, Any] | None:
-    """Return what a question's last run has left, None where it never ran."""
-    path = RESULTS / f"{question}.json"
+def load(folder: Path, question: str) -> dict[str, Any] | None:
+    """Return what a question's last run has left there, None where it never ran."""
+    path = folder / f"{question}.json"
     found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
     return found
 

@@ -58,7 +58,9 @@ class Chain(sides.Garcon):
 def run(*, quick: bool) -> Report:
     """Measure both."""
     runs = 5 if quick else 30
-    report = Report("latency", f"{runs} executions one after the other, 16 idle workers")
+    report = Report(
+        "latency", f"{runs} executions one after the other, 16 idle workers", quick=quick
+    )
     with sides.started(Chain) as pool:
         assert isinstance(pool, Chain)
         for length, goal_ms in ((1, 20.0), (LENGTH, 150.0)):

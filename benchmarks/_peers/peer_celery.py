@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 
 import _bodies
 from celery import Celery, chord
@@ -26,7 +25,8 @@ def end(_results):
 
 if __name__ == "__main__":
     kind, count = sys.argv[1], int(sys.argv[2])
-    print(time.monotonic(), flush=True)
     import peer_celery
 
+    _bodies.begin()
     chord((peer_celery.work.s(kind, i) for i in range(count)), peer_celery.end.s())()
+    _bodies.stay()

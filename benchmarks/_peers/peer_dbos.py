@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 
 import _bodies
 from dbos import DBOS
@@ -39,6 +38,6 @@ def flow(kind, count):
 if __name__ == "__main__":
     DBOS.launch()
     DBOS.register_queue("bench", concurrency=16, polling_interval_sec=0.05)
-    print(time.monotonic(), flush=True)
+    _bodies.begin()
     flow(sys.argv[1], int(sys.argv[2]))
-    DBOS.destroy()
+    _bodies.stay()

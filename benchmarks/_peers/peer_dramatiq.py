@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 
 import _bodies
 import dramatiq
@@ -29,7 +28,8 @@ def end():
 
 if __name__ == "__main__":
     kind, count = sys.argv[1], int(sys.argv[2])
-    print(time.monotonic(), flush=True)
+    _bodies.begin()
     group = dramatiq.group([work.message(kind, i) for i in range(count)])
     group.add_completion_callback(end.message())
     group.run()
+    _bodies.stay()

@@ -70,7 +70,7 @@ if __name__ == "__main__":
     for target, args in [(decide, ())] + [(poll, ("instance",))] * 16 + [(poll, ("final",))]:
         apart.Process(target=target, args=args, daemon=True).start()
     time.sleep(8.0)
-    print(time.monotonic(), flush=True)
+    _bodies.begin()
     client.start_workflow_execution(
         domain=domain,
         workflowId="w",
@@ -81,4 +81,4 @@ if __name__ == "__main__":
         childPolicy="TERMINATE",
         input=json.dumps({"n": int(sys.argv[2]), "kind": sys.argv[1]}),
     )
-    time.sleep(3600)
+    _bodies.stay()

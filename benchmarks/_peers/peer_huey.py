@@ -27,9 +27,10 @@ if __name__ == "__main__":
     import peer_huey
 
     kind, count = sys.argv[1], int(sys.argv[2])
-    print(time.monotonic(), flush=True)
+    _bodies.begin()
     for i in range(count):
         peer_huey.work(kind, i)
     while peer_huey.huey.result_count() < count:
         time.sleep(0.05)
     peer_huey.end()
+    _bodies.stay()

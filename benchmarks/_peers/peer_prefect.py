@@ -1,7 +1,6 @@
 """Prefect with a server of its own on SQLite: a flow that maps a task over N numbers."""
 
 import sys
-import time
 
 import _bodies
 from prefect import flow, task
@@ -22,10 +21,11 @@ def end(_results):
 
 @flow(task_runner=ThreadPoolTaskRunner(max_workers=16))
 def whole(kind, count):
-    """All of it."""
+    """All of it; when this begins, the server runs."""
+    _bodies.begin()
     end(work.map([kind] * count, range(count)))
+    _bodies.stay()
 
 
 if __name__ == "__main__":
-    print(time.monotonic(), flush=True)
     whole(sys.argv[1], int(sys.argv[2]))

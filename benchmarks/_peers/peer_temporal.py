@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -54,10 +53,12 @@ async def main() -> None:
             max_concurrent_activities=16,
         )
         async with worker:
-            print(time.monotonic(), flush=True)
+            await asyncio.sleep(1)
+            _bodies.begin()
             await client.execute_workflow(
                 Flow.run, args=[sys.argv[1], int(sys.argv[2])], id="w", task_queue="q"
             )
+            _bodies.stay()
 
 
 if __name__ == "__main__":
