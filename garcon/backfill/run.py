@@ -24,12 +24,12 @@ from garcon.backfill.show import FailedInstance, Outcome, Show
 from garcon.backfill.steps import Act, Step, next_step
 from garcon.backfill.tail import Tail
 from garcon.backfill.words import Words, told_keys
-from garcon.errors import EngineError, EngineUnreachable, GarconError, ServiceError
+from garcon.errors import GarconError
 from garcon.log import log_event
 from garcon.planning.resuming import LEFT_OUT
 from garcon.pool.execution import Executions, Run
 from garcon.pool.mission import Desk
-from garcon.pool.watch import Watch
+from garcon.pool.watch import Watch, patiently
 
 logger = logging.getLogger("garcon.pool")
 
@@ -41,9 +41,8 @@ FIRST_DETAIL_S = 0.5
 DETAIL_S = 3.0
 DETAIL_SHARE = 0.05
 
-#: For how long an engine that is away is asked again, and how often, seconds.
+#: For how long an engine that is away is asked again, seconds.
 PATIENCE_S = 60.0
-AGAIN_S = 1.0
 
 
 class Backfill:
@@ -216,24 +215,7 @@ class Backfill:
 
 
 async def _asked(desk: Desk, call: Callable[..., Any], *args: Any) -> Any:
-    """Return what `call` gives; an engine that is away for a moment is asked again.
-
-    Raises:
-        EngineError: it refuses, or stays away longer than `PATIENCE_S`.
-    """
-    loop = asyncio.get_running_loop()
-    until_s = loop.time() + PATIENCE_S
-    while True:
-        try:
-            return await desk.control(call, *args)
-        except EngineError as error:
-            is_passing = isinstance(error, EngineUnreachable) or (
-                isinstance(error, ServiceError) and error.is_passing
-            )
-            if not is_passing or loop.time() > until_s:
-                raise
-            log_event(logger, logging.INFO, "look.failed", why=error)
-        await asyncio.sleep(AGAIN_S)
+    return await patiently(desk.control, call, *args, patience_s=PATIENCE_S)
 
 
 def _code_of(step: Step) -> int:

@@ -116,11 +116,6 @@ class LineWatch:
         self._good_s = float("-inf")
         self._lost_s: float | None = None
 
-    @property
-    def is_lost(self) -> bool:
-        """Whether the loss has been told and not yet its end."""
-        return self._lost_s is not None
-
     def held(self, now_s: float, where: str) -> None:
         """Note an answer that came at `now_s` from `where`."""
         self._good_s = now_s

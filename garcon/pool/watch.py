@@ -84,14 +84,21 @@ class SingleRun:
         return COMPLETED if status == "COMPLETED" else CLOSED_OTHERWISE
 
 
-async def patiently(control: Control, call: Callable[..., Any], *args: Any) -> Any:
+async def patiently(
+    control: Control, call: Callable[..., Any], *args: Any, patience_s: float | None = None
+) -> Any:
     """Return what a blocking `call` gives; an engine that is away for a moment is asked again.
 
+    Args:
+        control: runs the call off the loop.
+        call: what is to be called.
+        args: what with.
+        patience_s: for how long an engine that is away is asked, seconds; None: `PATIENCE_S`.
     Raises:
-        EngineError: it refuses, or stays away longer than `PATIENCE_S`.
+        EngineError: it refuses, or stays away longer than that.
     """
     loop = asyncio.get_running_loop()
-    until_s = loop.time() + PATIENCE_S
+    until_s = loop.time() + (PATIENCE_S if patience_s is None else patience_s)
     while True:
         try:
             return await control(call, *args)

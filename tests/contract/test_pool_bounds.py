@@ -8,7 +8,6 @@ import sys
 
 import pytest
 
-from garcon.engine.testing import engine_in_process
 from tests.contract.supervisor_harness import (
     Histories,
     a_house,
@@ -39,19 +38,6 @@ FLOW = """
 
     work = create(name="work", retry={retry}, run=runner.Sync(stay.fill(folder="folder")))
 """
-
-
-@pytest.fixture(autouse=True)
-def _own_runtime_folder(tmp_path_factory, monkeypatch):
-    """Keep journals and sockets of these pools from those of others."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime", numbered=True)))
-
-
-@pytest.fixture
-def engine():
-    """Run an engine."""
-    with engine_in_process() as running:
-        yield running
 
 
 def stubborn(folder, how: str, timeout: int = 600, heartbeat: int = 60, retry: int = 0) -> str:

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from garcon.engine.testing import engine_in_process
 from garcon.pool.recycling import Share
 from tests.contract.supervisor_harness import Histories, a_house, config, write_flow
 
@@ -91,19 +90,6 @@ UNEVEN = """
 
     work = create(name="work", generators=[three], run=runner.Sync(chosen), threads=3)
 """
-
-
-@pytest.fixture(autouse=True)
-def _own_runtime_folder(tmp_path_factory, monkeypatch):
-    """Keep journals and sockets of these pools from those of others."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime", numbered=True)))
-
-
-@pytest.fixture
-def engine():
-    """Run an engine."""
-    with engine_in_process() as running:
-        yield running
 
 
 def ran(folder) -> dict[int, int]:

@@ -100,12 +100,7 @@ def _initiate_child(
 
 def signal_external(draft: Draft, given: dict[str, Any], done: int, world: World) -> None:
     """SignalExternalWorkflowExecution."""
-    attributes = {
-        "workflowId": given["workflowId"],
-        "runId": given.get("runId"),
-        "control": given.get("control"),
-        "decisionTaskCompletedEventId": done,
-    }
+    attributes = _addressed(given, done)
     if not world.allow("SignalExternalWorkflowExecution"):
         cause = "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED"
         failure = {**attributes, "initiatedEventId": 0, "cause": cause}
@@ -133,12 +128,7 @@ def signal_external(draft: Draft, given: dict[str, Any], done: int, world: World
 
 def cancel_external(draft: Draft, given: dict[str, Any], done: int, world: World) -> None:
     """RequestCancelExternalWorkflowExecution."""
-    attributes = {
-        "workflowId": given["workflowId"],
-        "runId": given.get("runId"),
-        "control": given.get("control"),
-        "decisionTaskCompletedEventId": done,
-    }
+    attributes = _addressed(given, done)
     if not world.allow("RequestCancelExternalWorkflowExecution"):
         cause = "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED"
         failure = {**attributes, "initiatedEventId": 0, "cause": cause}
@@ -155,6 +145,16 @@ def cancel_external(draft: Draft, given: dict[str, Any], done: int, world: World
             given.get("control"),
         )
     )
+
+
+def _addressed(given: dict[str, Any], done: int) -> dict[str, Any]:
+    """What the event of a message to another execution says, whatever the message is."""
+    return {
+        "workflowId": given["workflowId"],
+        "runId": given.get("runId"),
+        "control": given.get("control"),
+        "decisionTaskCompletedEventId": done,
+    }
 
 
 def unhandled(draft: Draft, kind: str, done: int) -> bool:

@@ -13,7 +13,6 @@ from garcon.engine.core import faults
 from garcon.engine.core.jsontext import encode
 
 CONTENT_TYPE: Final = "application/x-amz-json-1.0"
-MAX_BODY: Final = 1 << 20
 
 # What this engine understands beside SWF's calls.
 RELEASE_POLLS: Final = "GarconEngine.ReleasePolls"
