@@ -16,15 +16,13 @@ import argparse
 import json
 import random
 import re
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from flows import metrics
@@ -38,6 +36,7 @@ from tests.acceptance.harness import (
     of_type,
     wait_until,
 )
+from tests.soak.places import run_in_place
 from tests.sources import random_hundred, source_facts
 
 FLOW = "tests.soak.night_metrics"
@@ -238,25 +237,20 @@ SOAKS: dict[str, Callable[[Place], str]] = {
 }
 
 
+def soak(name: str, place: Place) -> None:
+    """Run one of them and tell what it came to."""
+    began_s = time.monotonic()
+    told = SOAKS[name](place)
+    print(f"{name}: {told} ({time.monotonic() - began_s:.0f} s)")
+
+
 def main() -> int:
     """Read the words, run, and tell how it went."""
     parser = argparse.ArgumentParser(description="Backfill a month, in every way it goes wrong.")
     parser.add_argument("what", choices=[*SOAKS, "all"])
     words = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    for name in SOAKS if words.what == "all" else [words.what]:
-        with tempfile.TemporaryDirectory() as folder:
-            place = Place(Path(folder))
-            began_s = time.monotonic()
-            try:
-                told = SOAKS[name](place)
-            except AssertionError as error:
-                print(f"{name}: {error}", file=sys.stderr)
-                return 1
-            finally:
-                place.clear()
-            print(f"{name}: {told} ({time.monotonic() - began_s:.0f} s)")
-    return 0
+    names = SOAKS if words.what == "all" else [words.what]
+    return int(any(run_in_place(name, partial(soak, name)) for name in names))
 
 
 if __name__ == "__main__":

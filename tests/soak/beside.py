@@ -11,11 +11,8 @@ all of it held; 1: the first thing that did not is on stderr.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ from typing import Any
 from garcon.pool.execution import tags_of
 from tests.acceptance.harness import Place, of_type, read_history, wait_until
 from tests.soak import slow_flow
+from tests.soak.places import run_in_place
 
 FLOW = "tests.soak.slow_flow"
 WORKERS = 16
@@ -153,16 +151,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measure what a year leaves to others.")
     parser.add_argument("--settle", type=float, default=45.0, help="seconds that the year has")
     words: Any = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        place = Place(Path(folder))
-        stack.callback(place.clear)
-        try:
-            soak(place, words)
-        except AssertionError as error:
-            print(f"failed: {error}", file=sys.stderr)
-            return 1
-    return 0
+    return run_in_place("beside", lambda place: soak(place, words))
 
 
 if __name__ == "__main__":

@@ -9,13 +9,10 @@ five seconds nothing came to an end; 1: the first of these that does not hold is
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import tempfile
 import time
 from datetime import date
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from flows import metrics
@@ -28,6 +25,7 @@ from tests.acceptance.harness import (
     list_runs,
     read_history,
 )
+from tests.soak.places import run_in_place
 from tests.soak.tree import Tree
 
 START = date(2026, 1, 1)
@@ -101,17 +99,7 @@ def main() -> int:
     parser.add_argument("--deciders", type=int, default=1)
     parser.add_argument("--end", type=date.fromisoformat, default=date(2026, 1, 31))
     words: Any = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    with tempfile.TemporaryDirectory() as folder:
-        place = Place(Path(folder))
-        try:
-            soak(place, words)
-        except AssertionError as error:
-            print(f"failed: {error}", file=sys.stderr)
-            return 1
-        finally:
-            place.clear()
-    return 0
+    return run_in_place("decider_kills", lambda place: soak(place, words))
 
 
 if __name__ == "__main__":

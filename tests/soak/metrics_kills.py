@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import argparse
 import random
-import signal
 import sys
-import tempfile
 import time
 from contextlib import closing
 from datetime import date, timedelta
-from pathlib import Path
 
 from flows import metrics
 from tests.acceptance.harness import Command, Place, count_rows, kill, of_type, workers_of
 from tests.acceptance.legal import assert_legal_history
+from tests.soak.places import run_in_place
 from tests.sources import random_hundred, source_facts
 
 START = date(2026, 1, 1)
@@ -113,18 +111,9 @@ def main() -> int:
     parser.add_argument("--every", type=float, metavar="SECONDS", help="between two kills")
     words = parser.parse_args()
     every_s = words.every or EVERY_S[words.victim]
-    # `timeout` and a service manager send TERM; what was started here must not stay behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    with tempfile.TemporaryDirectory() as folder:
-        place = Place(Path(folder))
-        try:
-            Soak(place, words.victim, words.days, every_s).run()
-        except AssertionError as error:
-            print(f"{words.victim}: {error}", file=sys.stderr)
-            return 1
-        finally:
-            place.clear()
-    return 0
+    return run_in_place(
+        words.victim, lambda place: Soak(place, words.victim, words.days, every_s).run()
+    )
 
 
 if __name__ == "__main__":

@@ -12,17 +12,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 from flows import metrics
 from tests.acceptance.harness import Command, Place, count_rows, swf_client, wait_until
+from tests.soak.places import run_in_place
 from tests.soak.tree import Tree, read_tree
 
 WORKERS = 16
@@ -112,18 +110,7 @@ def main() -> int:
     parser.add_argument("--rate", help="what the pool's --schedule-rate says")
     parser.add_argument("--throttle", action="store_true", help="an engine with AWS's rates")
     words: Any = parser.parse_args()
-    # `timeout` and a service manager send TERM; what was started here must not stay behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    with tempfile.TemporaryDirectory() as folder:
-        place = Place(Path(folder))
-        try:
-            soak(place, words)
-        except AssertionError as error:
-            print(f"failed: {error}", file=sys.stderr)
-            return 1
-        finally:
-            place.clear()
-    return 0
+    return run_in_place("year", lambda place: soak(place, words))
 
 
 if __name__ == "__main__":
