@@ -2,29 +2,30 @@
 
     python -m benchmarks._one MODULE [WORD ...]
 
-Exit code: that of its `main`, 1 for a missed goal; 3 where it raised, or was interrupted before it
-had anything to tell.
+Exit code: that of its `main`, 1 for a missed goal; 3 where it raised or was interrupted.
 """
 
 from __future__ import annotations
 
 import importlib
-import signal
 import sys
 import traceback
+
+from benchmarks._stopping import clear_when_stopped
 
 BROKE = 3
 
 
 def main() -> int:
     """Run it."""
-    # A stop by SIGTERM clears what it started, as one by SIGINT does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    clear_when_stopped()
     module = importlib.import_module(f"benchmarks.{sys.argv[1]}")
     sys.argv = [str(module.__file__), *sys.argv[2:]]
     try:
         return int(module.main() or 0)
-    except (Exception, KeyboardInterrupt):
+    except KeyboardInterrupt:
+        return BROKE
+    except Exception:
         traceback.print_exc()
         return BROKE
 

@@ -91,6 +91,7 @@ def _draw(document: dict[str, Any], path: Path) -> bool:
     try:
         import matplotlib
     except ImportError:
+        print("no matplotlib (the extra `bench`): the picture stays as it was")
         return path.exists()
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "garcon"

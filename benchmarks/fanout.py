@@ -13,6 +13,7 @@ import sys
 
 from benchmarks import _sides as sides
 from benchmarks._report import Report
+from benchmarks._stopping import clear_when_stopped
 
 LARGE = 91_250
 SMALL = 10_000
@@ -69,4 +70,5 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    clear_when_stopped()
     sys.exit(main())

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks import _sides as sides
 from benchmarks._report import Report
+from benchmarks._stopping import clear_when_stopped
 from tests.acceptance.harness import list_runs, read_history, wait_until
 
 LENGTH = 10
@@ -81,4 +82,5 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    clear_when_stopped()
     sys.exit(main())

@@ -4,7 +4,7 @@
 
 N instances of one body on sixteen slots, then one final step that needs all of them: no-op, sleep
 20 ms, 10 ms of CPU. The sides take turns, so that what the machine does otherwise falls on all.
-What is known is written after each turn.
+What is known is written after each run of a side.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks import _others as others
 from benchmarks import _sides as sides
 from benchmarks._report import Report
+from benchmarks._stopping import clear_when_stopped
 
 #: A side with the number of instances of a full and of a quick run.
 Entry = tuple[type[sides.Side], int, int]
@@ -169,16 +170,11 @@ class Table:
 def run(body: str, *, quick: bool, turns: int, only: list[str]) -> Report:
     """Measure one body, at all sides or those."""
     table = Table(body, quick=quick)
-    try:
-        for turn in range(turns):
-            for side, full, short in BODIES[body]:
-                if not only or side.__name__ in only:
-                    table.measure(turn, side, short if quick else full)
-            table.report().save()
-    except KeyboardInterrupt:
-        report = table.report()
-        report.notes.append("interrupted: the last turn is not complete")
-        return report
+    for turn in range(turns):
+        for side, full, short in BODIES[body]:
+            if not only or side.__name__ in only:
+                table.measure(turn, side, short if quick else full)
+                table.report().save()
     return table.report()
 
 
@@ -202,4 +198,5 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    clear_when_stopped()
     sys.exit(main())
