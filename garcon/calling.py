@@ -1,8 +1,8 @@
 """Calls a task the way it wants to be called, and takes its result.
 
 Flows of garcon 0.0.4 write tasks as `(activity, context)`, those of 1.x as `(context, activity)`:
-the names of the parameters decide, read once before the call. A call is never tried a second way,
-because a task that raised TypeError after half its work must not run again.
+the names of the parameters decide, read once before the call. Law: a call is never tried a second
+way, because a task that raised TypeError after half its work must not run again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One text for one JSON value: what instance ids, manifests and default workflow ids are made of.
 
-Two values have the same text exactly when they are the same JSON value: keys are sorted, types
-stay visible (`1`, `1.0`, `true` and `"1"` all differ), and nothing is converted on the quiet.
-What is not JSON is refused with the path to it. Pure: it hashes, it reads and writes nothing.
+Keys are sorted, types stay visible (`1`, `1.0`, `true` and `"1"` all differ), and nothing is
+converted silently. What is not JSON is refused with the path to it. Pure. Law: two values have the
+same text exactly when they are the same JSON value.
 """
 
 from __future__ import annotations

@@ -68,8 +68,6 @@ POLL_PAUSE_MAX_S = 30.0
 #: SWF keeps closed executions of a new domain this long, days; its longest.
 RETENTION_DAYS = "90"
 
-IDENTITY_MAX = 256  # characters
-
 HistoryStates = Mapping[str, Mapping[str, ActivityState]]
 
 
@@ -174,7 +172,7 @@ class DeciderWorker(GarconLogger):
 
     def _poll(self, identity: str | None, **more: Any) -> dict[str, Any]:
         if identity:
-            more["identity"] = identity[:IDENTITY_MAX]
+            more["identity"] = identity[: polls.IDENTITY_MAX]
         answer: dict[str, Any] = polls.polling_client(self.client).poll_for_decision_task(
             domain=self.domain,
             taskList={"name": self.task_list},

@@ -1,8 +1,8 @@
 """What the rest of garcon knows of a flow without importing it.
 
 The supervisor never imports the flow and the planner is pure, so both work from this description,
-which the zygote makes with `garcon.flow.describe` and sends as JSON. It holds names and numbers
-only; generators, tasks and custom deciders stay in the processes that have the flow.
+which the zygote makes with `garcon.flow.describe` and sends as JSON. Pure. Law: it holds names and
+numbers only; generators, tasks and custom deciders stay in the processes that have the flow.
 """
 
 from __future__ import annotations

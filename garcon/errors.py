@@ -1,15 +1,15 @@
 """Every error that garcon raises on purpose.
 
-One tree below `GarconError`, so that a caller can tell garcon's word from an accident. A message
-names the thing, the value and the mend, and fits on one line; `exit_code` is what a command that
-dies of it ends with. Nothing else in the package raises a bare `Exception`.
+One tree below `GarconError`, so that a caller can tell garcon's own errors from accidents;
+`exit_code` is what a command that fails with one ends with. Nothing in the package raises a bare
+`Exception`. Law: a message names the thing, the value and the mend, and fits on one line.
 """
 
 from __future__ import annotations
 
 
 class GarconError(Exception):
-    """Something garcon can say in one line.
+    """What garcon refuses, or could not do, in one line.
 
     Attributes:
         exit_code: what a command that ends because of it returns to the shell.

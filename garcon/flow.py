@@ -1,8 +1,8 @@
 """Flows: found by name, checked, described.
 
 A flow is a module or an object with activities; of either generation, with or without names of its
-own. Everything wrong with one is said in one line that names the thing and the mend, before a
-process is started for it. It never runs a task, a generator or a decider.
+own. It never runs a task, a generator or a decider. Law: whatever is wrong with a flow is said in
+one line that names the thing and the mend, before a process is started for it.
 """
 
 from __future__ import annotations

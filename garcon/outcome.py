@@ -2,8 +2,8 @@
 
 SWF keeps one reason (256 characters) and one details text (32,768) for a failed activity. garcon
 puts a small JSON into the details, so that the decider can tell a task that raised from a worker
-that was killed, and draw on the right budget. Texts of other programs (external activities) are
-taken as they are: a plain failure. Pure: words in, words out.
+that was killed, and draw on the right budget. Pure. Law: a text that garcon has not written (an
+external activity's) is a plain failure, and kept as it is.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 SWF holds a poll for 60 s, which is boto3's own read timeout; a client with that timeout cuts off
 polls that were about to get a task, and one that repeats a poll loses the task that the first one
-was given. Used by the workers that run by hand; the pool has its own data plane.
+was given. Used by the workers that run by hand; the pool has its own data plane. Law: only a poll
+that SWF has refused for its rate is made again.
 """
 
 from __future__ import annotations

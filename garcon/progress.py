@@ -1,8 +1,8 @@
 """Progress of an execution: counts that its decider tells, rates that follow from them.
 
 Every decision carries an `executionContext`, a small JSON with the counts of each activity. This
-module reads it, measures the rate between two looks and words a line. Pure: times are given,
-nothing is printed.
+module reads it, measures the rate between two looks and makes a line of it. Law: it is pure; times
+are given, and nothing is printed.
 """
 
 from __future__ import annotations

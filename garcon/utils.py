@@ -1,7 +1,7 @@
 """The three helpers that garcon's documentation names, and nothing else.
 
 They stay here because users import them: the key of a dictionary, and the two callbacks that
-`backoff` gets when a poll is throttled. They never call the network.
+`backoff` gets when a poll is throttled. Law: they never call the network, and nothing is added.
 """
 
 from __future__ import annotations

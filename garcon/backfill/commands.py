@@ -207,7 +207,7 @@ def status(context: click.Context, /, **told: Any) -> int:
     """
     from garcon.backfill.status import run_status
 
-    return run_status({**told, "flow": context.obj}, sys.stdout, sys.stderr)
+    return run_status({**told, "flow": context.obj}, sys.stdout)
 
 
 @backfill.command(
@@ -225,7 +225,7 @@ def list_(context: click.Context, /, **told: Any) -> int:
     """List the executions of the flow, or of these days."""
     from garcon.backfill.status import run_list
 
-    return run_list({**told, "flow": context.obj}, sys.stdout, sys.stderr)
+    return run_list({**told, "flow": context.obj}, sys.stdout)
 
 
 @backfill.command(
@@ -247,7 +247,7 @@ def cancel(context: click.Context, /, **told: Any) -> int:
     """
     from garcon.backfill.status import run_cancel
 
-    return run_cancel({**told, "flow": context.obj}, sys.stdout, sys.stderr)
+    return run_cancel({**told, "flow": context.obj}, sys.stdout)
 
 
 _locate_options = options.options(
@@ -293,7 +293,7 @@ def history(**told: Any) -> int:
     """
     from garcon.backfill.dump import run_history
 
-    return run_history(told, sys.stdout, sys.stderr)
+    return run_history(told, sys.stdout)
 
 
 @click.command(
@@ -340,4 +340,4 @@ def doctor(**told: Any) -> int:
     """
     from garcon.backfill.doctor import run_doctor
 
-    return run_doctor(told, sys.stdout, sys.stderr)
+    return run_doctor(told, sys.stdout)

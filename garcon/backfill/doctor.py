@@ -48,9 +48,8 @@ EVENTS_MAX = 1_000
 CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 
 
-def run_doctor(told: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
+def run_doctor(told: Mapping[str, Any], out: TextIO) -> int:
     """Examine a flow and its place; return the exit code."""
-    del err
     words = read_words(told)
     place = find_place(words.flow, words.engine)
     findings = list(examine(place, words))

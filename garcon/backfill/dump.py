@@ -1,7 +1,8 @@
 """`garcon history`: the history of an execution as JSON, in SWF's wire form.
 
 One document, one event a line: `{"domain": ..., "execution": {"runId": ..., "workflowId": ...},
-"events": [...]}`. `garcon replay` reads it, and so does anything that reads JSON.
+"events": [...]}`. `garcon replay` reads it, and so does anything that reads JSON. Law: each event
+is written as it comes, so a history of any length takes the memory of one page.
 """
 
 from __future__ import annotations
@@ -18,9 +19,8 @@ from garcon.pool.command import enter_folder
 READER_LEFT = 1
 
 
-def run_history(told: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
+def run_history(told: Mapping[str, Any], out: TextIO) -> int:
     """Write the history of one execution; return the exit code: 1 if its reader went away."""
-    del err
     enter_folder(told["chdir"])
     found = locate(told["workflow_id"], told["run_id"], told["domain"], told["engine"])
     events = ask_history(found.connect, found.domain, found.run)

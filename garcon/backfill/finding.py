@@ -52,7 +52,7 @@ class Finder:
         seen = self._listed({"tagFilter": {"tag": f"start={one.days.first}"}})
         return [self._compared(found, one) for found in seen]
 
-    def inputs_of(self, run: Run) -> dict[str, Any]:
+    def input_of(self, run: Run) -> dict[str, Any]:
         """Return the input that an execution was started with; empty where it is no JSON object.
 
         Raises:
@@ -71,7 +71,7 @@ class Finder:
     def _compared(self, found: Seen, one: Range) -> Seen:
         if found.days != one.days or found.run.workflow_id == one.workflow_id:
             return found
-        theirs, ours = without_own_keys(self.inputs_of(found.run)), without_own_keys(one.input)
+        theirs, ours = without_own_keys(self.input_of(found.run)), without_own_keys(one.input)
         return replace(found, is_same=canonical_json(theirs) == canonical_json(ours))
 
     def _listed(self, closed_filter: Mapping[str, Any]) -> list[Seen]:

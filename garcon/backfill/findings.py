@@ -176,4 +176,8 @@ def finding_lines(findings: list[Finding]) -> Iterator[str]:
             yield f"{'':5}  {'':{width}}  mend: {one.mend}"
     errors = sum(one.level is Level.ERROR for one in findings)
     warnings = sum(one.level is Level.WARN for one in findings)
-    yield f"{errors} errors, {warnings} warnings"
+    yield f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -5,6 +5,7 @@ Pure. Law: one entry an instance, and texts that repeat are kept once.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -155,17 +156,18 @@ def slowest(shown: Iterable[Shown]) -> list[tuple[str, str, Cell]]:
 
 def grouped_failures(shown: Iterable[Shown]) -> list[tuple[str, str, int, str]]:
     """Return activity, error, how many instances, and the first one's keys; most frequent first."""
-    counts: dict[tuple[str, str], list[Any]] = {}
-    for one in shown:
-        for grid in one.told.grids.values():
-            for index in sorted(grid.cells):
-                cell = grid.cells[index]
-                if cell.mark is Mark.FAILED:
-                    keys = format_keys(grid.context(index)) or "-"
-                    known = counts.setdefault((grid.activity, cell.reason), [0, keys])
-                    known[0] += 1
-    ordered = sorted(counts.items(), key=lambda found: -found[1][0])
-    return [(name, reason, count, keys) for (name, reason), (count, keys) in ordered]
+    failed = [
+        (grid, index, cell.reason)
+        for one in shown
+        for grid in one.told.grids.values()
+        for index, cell in sorted(grid.cells.items())
+        if cell.mark is Mark.FAILED
+    ]
+    counts = Counter((grid.activity, reason) for grid, _, reason in failed)
+    keys: dict[tuple[str, str], str] = {}
+    for grid, index, reason in failed:
+        keys.setdefault((grid.activity, reason), format_keys(grid.context(index)) or "-")
+    return [(*group, count, keys[group]) for group, count in counts.most_common()]
 
 
 def rate_curve(shown: Iterable[Shown]) -> tuple[float, float, list[float]]:

@@ -214,9 +214,6 @@ def _is_selected(selection: Selection, grid: Grid, index: int) -> bool:
     return selection.names(grid.manifest.activity, grid.context(index), has_failed)
 
 
-# In words.
-
-
 def plan_lines(planned: Sequence[PlannedRange]) -> list[str]:
     """Return the plan for people."""
     lines = []
@@ -254,7 +251,8 @@ def _activity_line(one: PlannedActivity) -> str:
     if not one.counts:
         return f"{one.name}: unknown; {one.problem}"
     told = [f"{count:,} {mark}" for mark, count in one.counts.items() if count]
-    line = f"{one.name}: {one.total:,} instances, {', '.join(told)}; would run {len(one.to_run):,}"
+    noun = "instance" if one.total == 1 else "instances"
+    line = f"{one.name}: {one.total:,} {noun}, {', '.join(told)}; would run {len(one.to_run):,}"
     ends = _ends(one.to_run)
     line += f": {ends}" if ends else ""
     if one.foreseen and one.foreseen.assumes:

@@ -1,4 +1,8 @@
-"""From the words of `run` and `resume` to an exit code: with a pool, or by watching alone."""
+"""From the words of `run` and `resume` to an exit code: with a pool, or by watching alone.
+
+It neither starts nor judges an execution itself; `garcon.backfill.run` does. Law: what is wrong
+with the words is told before a pool is started for them.
+"""
 
 from __future__ import annotations
 

@@ -51,9 +51,8 @@ class Standing:
         return self.newest.status or "OPEN"
 
 
-def run_status(told: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
+def run_status(told: Mapping[str, Any], out: TextIO) -> int:
     """Show how the ranges stand; return the exit code."""
-    del err
     words = read_words(told)
     place = find_place(words.flow, words.engine)
     shown: list[str] = []
@@ -129,9 +128,8 @@ def plain_standing(one: Standing) -> dict[str, Any]:
     }
 
 
-def run_list(told: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
+def run_list(told: Mapping[str, Any], out: TextIO) -> int:
     """List the executions that the engine knows of the flow; return the exit code."""
-    del err
     words = read_words(told)
     place = find_place(words.flow, words.engine)
     seen = place.finder.all()
@@ -175,9 +173,8 @@ def list_lines(seen: Sequence[Seen]) -> list[str]:
     ]
 
 
-def run_cancel(told: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
+def run_cancel(told: Mapping[str, Any], out: TextIO) -> int:
     """Ask the open executions of the ranges to stop; return the exit code."""
-    del err
     words = read_words(told)
     if not told["every"] and words.days is None and not words.input:
         raise UsageError("cancel what? name --days or --input, or say --all")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from garcon.description import ActivityDescription
@@ -190,15 +191,11 @@ class Schedule:
                 f"{self._planning.flow.name!r} (known: {known}); make it an attribute of the flow "
                 "or list it in flow.activities"
             )
-        return found if version in (None, found.version) else _with_version(found, str(version))
+        return found if version is None else replace(found, version=str(version))
 
     def _failed(self, fan_out: FanOut | None) -> ActivityFailedError:
         error = self._planning.failure(fan_out)
         return ActivityFailedError(str(error), error.details if error else "")
-
-
-def _with_version(found: ActivityDescription, version: str) -> ActivityDescription:
-    return type(found)(**{**found.__dict__, "version": version})
 
 
 def call_decider(

@@ -1,7 +1,8 @@
 """A folded state out of what the documented decider functions are given.
 
-They take states of activities and a context. Where those come from the fold, the fold is used as it
-is; plain dicts, such as a test or an old subclass makes, become a fold that knows only them. Pure.
+They take states of activities and a context. Plain dicts, such as a test or an old subclass makes,
+become a fold that knows only them. Pure. Law: where the states come from a fold, that fold is used
+as it is.
 """
 
 from __future__ import annotations

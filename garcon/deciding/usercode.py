@@ -1,7 +1,7 @@
 """Calls into the user's flow while a decision is made: generators, requirements, timeouts.
 
-Always on copies, so that nothing a flow does to what it is given reaches the next instance or the
-kept state; and whatever the flow raises comes out as a DecisionError whose line names the thing.
+Whatever the flow raises comes out as a DecisionError whose line names the thing. Law: the flow gets
+copies, so that nothing it does to them reaches the next instance or the kept state.
 """
 
 from __future__ import annotations

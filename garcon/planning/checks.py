@@ -2,7 +2,8 @@
 
 SWF refuses a whole response for one name that is too long or holds a forbidden character, and says
 so to the decider's process, not to the execution. So lengths and characters are checked here, and
-the execution fails with a text that names the field. Pure.
+the execution fails with a text that names the field. Pure. Law: nothing is cut or changed to fit;
+it passes as it is, or is refused.
 
 Sources: botocore's model of SWF (2012-01-25) for lengths and characters; a timeout has at most 8.
 """

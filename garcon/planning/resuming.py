@@ -1,10 +1,10 @@
 """Resuming: a new execution takes over what an earlier one had done.
 
 The input's key `garcon.resume` names the earlier execution, and may narrow with `only` what of the
-rest is to be run (`garcon.planning.selection`). When a fan-out is frozen, what the
-earlier one had done of it is recorded with it, so its history is needed no more after that; and as
-that record counts as done, resuming a resumed execution takes over both. Pure. Law: an instance is
-taken over by its key, and only if it completed.
+rest is to be run (`garcon.planning.selection`). When a fan-out is frozen, what the earlier one had
+done of it is recorded with it. After that the earlier history is needed no more; and as the record
+counts as done, resuming a resumed execution takes over both. Pure. Law: an instance is taken over
+by its key, and only if it completed.
 """
 
 from __future__ import annotations

@@ -77,10 +77,10 @@ def plan_slices(
             )
         if needs is None:
             needs = yield NeedShard(activity, planning.context_of(fan_out.manifest))
-        order = _order(planning, activity, fan_out, ranges, (number, given + 1), needs)
-        if not planning.start_shard(_start(planning, fan_out.manifest, order[0], order[1])):
+        order, taken = _order(planning, activity, fan_out, ranges, (number, given + 1), needs)
+        if not planning.start_shard(_start(planning, fan_out.manifest, order, taken)):
             return
-        left = minus(ranges, order[1])
+        left = minus(ranges, taken)
         rest = [(left, given), *rest[1:]] if left else rest[1:]
         number += 1
         free -= 1
@@ -122,32 +122,24 @@ def _order(
     numbers: tuple[int, int],
     needs: ShardNeeds,
 ) -> tuple[ShardOrder, Ranges]:
-    """Return the order for the first of `ranges`, as many as its input can hold."""
+    """Return the order for the first of `ranges`, as many as its input can hold.
+
+    Args:
+        planning: of the response.
+        activity: whose instances.
+        fan_out: its manifest and what is known of it.
+        ranges: what one shard after the other is to run.
+        numbers: of the shard within its fan-out, and how often the slice was given to one.
+        needs: what the shard reads and has to bring back.
+    Raises:
+        DecisionError: not even one instance fits.
+    """
     manifest = fan_out.manifest
-    shares = _shares(activity) or 1
-    context = {
-        key: value
-        for key, value in planning.context_of(manifest).items()
-        if needs.context is None or key in needs.context
-    }
-    size = min(_size(activity, numbers[1]), size_of(ranges))
+    whole = _order_for_all(planning, activity, manifest, numbers, needs)
+    size = min(_size(activity, whole.attempt), size_of(ranges))
     while True:
         taken = first_of(ranges, size)
-        order = ShardOrder(
-            manifest=replace(manifest.part(taken), input={}),
-            number=numbers[0],
-            attempt=numbers[1],
-            root={
-                "domain": planning.state.domain,
-                "workflow_id": planning.state.workflow_id,
-                "run_id": planning.state.run_id,
-            },
-            context=context,
-            carry=needs.carry,
-            max_open=activity.max_open and max(1, activity.max_open // shares),
-            rate_per_s=activity.rate_per_s and activity.rate_per_s / shares,
-            max_failures=failures_allowed(activity, manifest.count),
-        )
+        order = replace(whole, manifest=replace(manifest.part(taken), input={}))
         length = len(order.encode())
         if length <= INPUT_MAX:
             return order, taken
@@ -158,6 +150,30 @@ def _order(
                 "only what the tasks read is sent"
             )
         size //= 2
+
+
+def _order_for_all(
+    planning: Planning,
+    activity: ActivityDescription,
+    manifest: Manifest,
+    numbers: tuple[int, int],
+    needs: ShardNeeds,
+) -> ShardOrder:
+    """Return the order that a shard would have which ran all instances of `manifest`."""
+    state, shares = planning.state, _shares(activity) or 1
+    context = planning.context_of(manifest)
+    read = context.keys() if needs.context is None else context.keys() & needs.context
+    return ShardOrder(
+        manifest=manifest,
+        number=numbers[0],
+        attempt=numbers[1],
+        root={"domain": state.domain, "workflow_id": state.workflow_id, "run_id": state.run_id},
+        context={key: context[key] for key in read},
+        carry=needs.carry,
+        max_open=activity.max_open and max(1, activity.max_open // shares),
+        rate_per_s=activity.rate_per_s and activity.rate_per_s / shares,
+        max_failures=failures_allowed(activity, manifest.count),
+    )
 
 
 def _start(planning: Planning, manifest: Manifest, order: ShardOrder, taken: Ranges) -> Decision:

@@ -133,7 +133,7 @@ def failure_text(failures: Sequence[Failed]) -> tuple[str, str]:
     failed, instance = first
     line = f"{counts} failed; first {_instance_text(failed, instance)}"
     if len(failures) == 1 and failed.fan_out.manifest.count == 1:
-        line = f"{_instance_text(failed, instance)}"
+        line = _instance_text(failed, instance)
     return line, "\n".join(_lines(failures, instance))
 
 

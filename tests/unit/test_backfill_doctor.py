@@ -173,4 +173,4 @@ def test_findings_are_listed_with_their_mends_and_counted():
 
     assert lines[0].startswith("warn   domain d  not registered yet")
     assert "mend: start a pool" in lines[1]
-    assert "0 errors, 1 warnings" == lines[-1]
+    assert "0 errors, 1 warning" == lines[-1]
