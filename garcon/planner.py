@@ -158,26 +158,7 @@ class Planning(Response):
                 f"{self.state.start.decision_timeout_s} s, {self.state.deaths} times in a row; "
                 "make them faster or raise decision_timeout"
             )
-        at = self.state.last_event_id
-        lists: tuple[tuple[Item, ...], ...] | None = None
-        if fans_out:
-            context = {**self.state.context_at(at), **extra}
-            lists = yield NeedFreeze(activity, schedule_id, context)
-        manifest = Manifest(activity.name, activity.type_name, lists, at, schedule_id, extra)
-        earlier = self.state.loose.get(activity.type_name, {})
-        if earlier:
-            manifest = _with_ids_of(manifest, earlier)
-        resumed = earlier_of(self.state)
-        if resumed is not None:
-            context = self.state.context_at(at)
-            taken = yield NeedEarlier(activity, manifest, resumed, context)
-            manifest = replace(
-                manifest,
-                taken=taken.ranges,
-                results=taken.results,
-                left_out=taken.left_out,
-                left_failed=taken.left_failed,
-            )
+        manifest = yield from self._manifest(activity, schedule_id, extra, fans_out)
         if self._is_sharded(activity, manifest):
             manifest = replace(manifest, sharded=True)
         elif activity.shard_size is None:
@@ -191,10 +172,40 @@ class Planning(Response):
             # What requires it may read them, and the context has them once the marker is there.
             self._more = True
         fan_out = self._fresh[activity.name, schedule_id] = FanOut(manifest)
+        earlier = self.state.loose.get(activity.type_name, {})
         # As the fold will do once the marker is there, but on copies: nothing here changes a state.
         if fan_out.adopt({name: replace(one) for name, one in earlier.items()}):
             self._judged[activity.name, schedule_id] = judge(fan_out, activity, self.state.now_s)
         return None if manifest.results else fan_out
+
+    def _manifest(
+        self,
+        activity: ActivityDescription,
+        schedule_id: str,
+        extra: Mapping[str, Any],
+        fans_out: bool,
+    ) -> Generator[Need, Any, Manifest]:
+        """Return what the generators say now, less what an earlier execution has done of it."""
+        at = self.state.last_event_id
+        lists: tuple[tuple[Item, ...], ...] | None = None
+        if fans_out:
+            context = {**self.state.context_at(at), **extra}
+            lists = yield NeedFreeze(activity, schedule_id, context)
+        manifest = Manifest(activity.name, activity.type_name, lists, at, schedule_id, extra)
+        earlier = self.state.loose.get(activity.type_name, {})
+        if earlier:
+            manifest = _with_ids_of(manifest, earlier)
+        resumed = earlier_of(self.state)
+        if resumed is None:
+            return manifest
+        taken = yield NeedEarlier(activity, manifest, resumed, self.state.context_at(at))
+        return replace(
+            manifest,
+            taken=taken.ranges,
+            results=taken.results,
+            left_out=taken.left_out,
+            left_failed=taken.left_failed,
+        )
 
     def _is_sharded(self, activity: ActivityDescription, manifest: Manifest) -> bool:
         # A single instance costs the run less than a shard for it would.
