@@ -45,12 +45,19 @@ EVENTS: Mapping[str, Event] = {
     "status.unserved": Event("WARNING", "`garcon status` cannot see this pool; `why` tells."),
     "status.failed": Event("ERROR", "A mistake of garcon's own while it told its status."),
     "metrics.served": Event("INFO", "Prometheus may ask for figures at `url`."),
+    "descriptors.short": Event(
+        "WARNING",
+        "Nobody can connect to the pool's status or metrics: it has no file descriptor free of "
+        "its `bound`. The work goes on; told once a minute at most.",
+    ),
     # Its processes.
     "slot.left": Event("DEBUG", "A child has gone as it was asked to."),
     "slot.died": Event(
         "WARNING", "A child has died, as `status` says; the next is forked after `again_s`."
     ),
-    "slot.unforked": Event("WARNING", "No child could be forked: no memory, or no process ids."),
+    "slot.unforked": Event(
+        "WARNING", "No child could be forked: no memory, process ids or file descriptors."
+    ),
     "slot.boot_overdue": Event("WARNING", "A child was not ready in time and is killed."),
     "zygote.died": Event(
         "WARNING", "The process that forks the children died, and they with it; it starts anew."

@@ -48,10 +48,15 @@ class Forked:
 
 @dataclass(frozen=True)
 class ForkFailed:
-    """The zygote could not fork for this slot: no memory, no pids."""
+    """The zygote could not fork for this slot: no memory, no pids.
+
+    Attributes:
+        generation: the zygote that was asked; a later one may have been asked since.
+    """
 
     slot: int
     text: str
+    generation: int
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,8 @@ class _Step(Moves):
 
     def _fork_failed(self, fact: ForkFailed) -> None:
         slot = self.pool.slots.get(fact.slot)
-        if slot is None or slot.state is not State.FORKING:
+        if slot is None or slot.state is not State.FORKING or slot.generation != fact.generation:
+            # A zygote that died answers late: another one may be at it by now.
             return
         deaths = slot.quick_deaths + 1
         # Not a boot failure: the machine is short of memory or pids, and may recover. Unlike a

@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import garcon
 from garcon.description import FlowDescription
 from garcon.errors import BootError, GarconError
 from garcon.log import LogSettings
+from garcon.pool.descriptors import is_shortage
 from garcon.pool.frames import Frame, FrameError, FrameStream, encode, read_frame
 from garcon.pool.guard import Guard
 from garcon.pool.order import Order
@@ -57,7 +58,10 @@ class FlowRefused(GarconError):
 
 
 class ZygoteKilled(BootError):
-    """Somebody, or the kernel for want of memory, killed the zygote while it imported the flow."""
+    """The zygote was killed while it imported the flow, or there was no room for a process.
+
+    By somebody, or by the kernel for want of memory: it says nothing of the flow.
+    """
 
 
 class ForkError(GarconError):
@@ -149,13 +153,21 @@ class _Request:
 
 @dataclass
 class _Born:
-    """A child as the nursery keeps it; `child` is None until `fork` has returned it."""
+    """A child as the nursery keeps it.
+
+    Attributes:
+        request: what it was forked for, None where nobody waited for it any more.
+        child: None until `fork` has returned it.
+        leaving: its exit is being told.
+        killing: ends a zygote that does not say in time that it has killed this child.
+    """
 
     slot: int
     pid: int
     request: _Request | None
     child: Child | None = None
     leaving: bool = False
+    killing: asyncio.TimerHandle | None = None
 
 
 class Nursery:
@@ -227,7 +239,12 @@ class Nursery:
             FlowRefused: the flow cannot run; one line, exit code and traceback.
             BootError: the zygote died, or was not ready in time.
         """
-        reader = await self._spawn()
+        try:
+            reader = await self._spawn()
+        except OSError as error:
+            kind = ZygoteKilled if is_shortage(error) else BootError
+            text = f"the process that imports flow {self._flow!r} cannot be started: {error}"
+            raise kind(text) from error
         try:
             description = await asyncio.wait_for(
                 self._wait_described(reader), self._ready_timeout_s
@@ -253,8 +270,11 @@ class Nursery:
         """
         if self._listening is None or self._listening.done():
             raise ForkError("there is no zygote")
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise ForkError(f"no socket for it: {error}") from error
         request = self._requests[slot] = _Request()
-        ours, theirs = socket.socketpair()
         try:
             with theirs:
                 asked = self._ask(request, encode("fork", slot=slot, role=kind.value), theirs)
@@ -267,6 +287,9 @@ class Nursery:
             ours.close()
             self._kill_zygote()
             raise ForkError(f"the zygote did not fork within {self._fork_timeout_s:g} s") from None
+        except OSError as error:
+            ours.close()
+            raise ForkError(f"no connection to it: {error}") from error
         except BaseException:
             # A child that was born meanwhile sees the end of its socket, and goes.
             ours.close()
@@ -291,6 +314,11 @@ class Nursery:
                     os.kill(child.pid, signo)
             else:
                 _kill_group(child.pid, signo)
+        elif signo == signal.SIGKILL and born.killing is None:
+            # Taken is not obeyed: it waits in the socket of a zygote that was stopped, and with it
+            # the answer for what the child had in hand.
+            loop = asyncio.get_running_loop()
+            born.killing = loop.call_later(self._fork_timeout_s, self._kill_zygote)
         return True
 
     async def close(self, deadline_s: float = _KILLED_WAIT_S) -> None:
@@ -312,11 +340,26 @@ class Nursery:
 
     async def _spawn(self) -> asyncio.StreamReader:
         ours, theirs = socket.socketpair()
-        stdout, stdout_fd = await OutputRelay.open(lambda line: self._on_output("stdout", line))
-        stderr, stderr_fd = await OutputRelay.open(lambda line: self._on_output("stderr", line))
-        self._relays = [stdout, stderr]
+        with ExitStack() as passed:  # the zygote's ends: not ours to keep, whatever happens
+            passed.enter_context(theirs)
+            try:
+                await self._exec(theirs, passed)
+            except BaseException:
+                ours.close()
+                self._kill_zygote()
+                await self._clear()
+                raise
+        ours.setblocking(False)
+        self._socket = ours
+        reader, self._writer = await asyncio.open_unix_connection(sock=ours)
+        return reader
+
+    async def _exec(self, theirs: socket.socket, passed: ExitStack) -> None:
+        outputs = [await self._relay(stream, passed) for stream in ("stdout", "stderr")]
         self._slate = slate = Slate.make()
         guarding, guarded = os.pipe()
+        passed.callback(os.close, guarding)
+        passed.callback(os.close, guarded)
         order = Order(
             self._flow,
             theirs.fileno(),
@@ -326,30 +369,20 @@ class Nursery:
             tuple(_import_path()),
             asdict(self._log),
         )
-        try:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "garcon.pool.zygote", order.to_text(),
-                stdin=asyncio.subprocess.DEVNULL, stdout=stdout_fd, stderr=stderr_fd,
-                pass_fds=order.descriptors, start_new_session=True,
-                cwd=self._chdir, env=_environment(),
-            )  # fmt: skip
-            os.close(guarded)
-            guarded = -1
-            self._guard = await Guard.post(self._process.pid, guarding)
-        except BaseException:
-            ours.close()
-            self._kill_zygote()
-            await self._clear()
-            raise
-        finally:
-            theirs.close()
-            for descriptor in (stdout_fd, stderr_fd, guarding, guarded):
-                if descriptor >= 0:
-                    os.close(descriptor)
-        ours.setblocking(False)
-        self._socket = ours
-        reader, self._writer = await asyncio.open_unix_connection(sock=ours)
-        return reader
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "garcon.pool.zygote", order.to_text(),
+            stdin=asyncio.subprocess.DEVNULL, stdout=outputs[0], stderr=outputs[1],
+            pass_fds=order.descriptors, start_new_session=True,
+            cwd=self._chdir, env=_environment(),
+        )  # fmt: skip
+        self._guard = await Guard.post(self._process.pid, guarding)
+
+    async def _relay(self, stream: str, passed: ExitStack) -> int:
+        """Return the descriptor to which the zygote writes `stream`."""
+        relay, writing = await OutputRelay.open(lambda line: self._on_output(stream, line))
+        self._relays.append(relay)
+        passed.callback(os.close, writing)
+        return writing
 
     async def _wait_described(self, reader: asyncio.StreamReader) -> FlowDescription:
         while (frame := await read_frame(reader)) is not None:
@@ -377,6 +410,7 @@ class Nursery:
                 self._on_frame(frame)
         status = await self._wait_status()
         for born in list(self._born.values()):
+            self._note_obeyed(born)
             # PDEATHSIG has ended the child; what its task had started is still to go.
             _kill_group(born.pid, signal.SIGKILL)
             if not born.leaving:
@@ -398,9 +432,12 @@ class Nursery:
             request = self._requests.get(int(head["slot"]))
             if request is not None:
                 request.fail(str(head["text"]))
+        elif frame.kind == "killed":
+            self._note_obeyed(self._born.get(int(head["pid"])))
         elif frame.kind == "exited":
             born = self._born.get(int(head["pid"]))
             if born is not None:
+                self._note_obeyed(born)
                 self._say_farewell(born, self._exit_of(born, head))
         elif frame.kind == "notice":
             self._on_fact(Notice(self.generation, str(head["text"])))
@@ -410,6 +447,13 @@ class Nursery:
         self._born[pid] = _Born(slot, pid, request)
         if request is not None and not request.pid.done():
             request.pid.set_result(pid)
+
+    @staticmethod
+    def _note_obeyed(born: _Born | None) -> None:
+        """Note that the zygote is well: a child that outlives its kill (a dead disk) is not it."""
+        if born is not None and born.killing is not None:
+            born.killing.cancel()
+            born.killing = None
 
     def _exit_of(self, born: _Born, head: Mapping[str, Any]) -> ChildExited:
         signo = head["signo"]

@@ -75,7 +75,12 @@ class OutputRelay:
         ended: asyncio.Future[None] = loop.create_future()
         reading, writing = os.pipe()
         pipe = os.fdopen(reading, "rb", buffering=0)
-        transport, _ = await loop.connect_read_pipe(lambda: _Reading(on_line, ended), pipe)
+        try:
+            transport, _ = await loop.connect_read_pipe(lambda: _Reading(on_line, ended), pipe)
+        except BaseException:
+            pipe.close()
+            os.close(writing)
+            raise
         return cls(transport, ended), writing
 
     async def close(self, deadline_s: float) -> None:

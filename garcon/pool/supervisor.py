@@ -19,6 +19,7 @@ from garcon.log import log_event
 from garcon.pool import lifecycle
 from garcon.pool.autosize import AutoSize, first_size
 from garcon.pool.config import PoolConfig
+from garcon.pool.descriptors import Shortage, is_shortage
 from garcon.pool.display import Display
 from garcon.pool.facts import (
     Action,
@@ -127,6 +128,7 @@ class Supervisor:
         self._stop_now = asyncio.Event()
         self._stopping = False
         self._stop_signals = 0
+        self._shortage = Shortage()
         self._told_ready = False
         self._finish: Finish | None = None
         self._closed_with: int | None = None
@@ -276,10 +278,10 @@ class Supervisor:
         elif isinstance(action, Fork):
             self._jobs.spawn(self._fork(action))
         elif isinstance(action, Drain):
-            self._service.retire(action.slot)
+            self._retire(action.slot)
             self._jobs.spawn(self._dismiss(action.slot))
         elif isinstance(action, Kill):
-            self._service.retire(action.slot)
+            self._retire(action.slot)
             self._signal(action.slot, signal.Signals[action.signal])
         elif isinstance(action, Tell):
             level = QUIET_EVENTS.get(action.event, logging.WARNING)
@@ -331,6 +333,10 @@ class Supervisor:
         if starting is not None:
             starting.cancel()
             await asyncio.wait({starting})
+        await self._bury(generation)
+
+    async def _bury(self, generation: int) -> None:
+        """End a zygote, or close what is left of a dead one: its pipes, its guard, its slate."""
         nursery = self._nurseries.get(generation)
         if nursery is not None:
             await nursery.close()
@@ -339,12 +345,13 @@ class Supervisor:
     async def _fork(self, action: Fork) -> None:
         nursery = self._nurseries.get(action.generation)
         if nursery is None:
-            self._facts.put_nowait(ForkFailed(action.slot, "its zygote is gone"))
+            gone = ForkFailed(action.slot, "its zygote is gone", action.generation)
+            self._facts.put_nowait(gone)
             return
         try:
             child = await nursery.fork(action.slot, action.kind)
         except ForkError as error:
-            self._facts.put_nowait(ForkFailed(action.slot, str(error)))
+            self._facts.put_nowait(ForkFailed(action.slot, str(error), action.generation))
             return
         self._facts.put_nowait(Forked(action.slot, child.pid))
         self._jobs.spawn(self._listen(child))
@@ -354,6 +361,8 @@ class Supervisor:
         try:
             while (frame := await child.stream.receive()) is not None:
                 if frame.kind == "ready":
+                    if self._child(child.slot) is not child:
+                        break  # read late: its end was told already, and it is to get nothing
                     self._service.add(child)
                     self._facts.put_nowait(Booted(child.slot, child.pid))
                 else:
@@ -384,6 +393,15 @@ class Supervisor:
             # It is on its way out already, or deaf: the drain's deadline ends it.
             log_event(logger, logging.DEBUG, "child.deaf", slot=slot)
 
+    def _retire(self, slot: int) -> None:
+        """Give the child in this slot nothing more.
+
+        It may have gone while the order was on its way; kept for the slot, the order would then
+        meet its successor, which would stand idle for ever.
+        """
+        if self._child(slot) is not None:
+            self._service.retire(slot)
+
     def _signal(self, slot: int, number: signal.Signals) -> None:
         child = self._child(slot)
         if child is not None:
@@ -403,6 +421,7 @@ class Supervisor:
             self._display.note(fact.text)
         elif isinstance(fact, ZygoteExited):
             self._facts.put_nowait(ZygoteGone(fact.generation, fact.status))
+            self._endings.spawn(self._bury(fact.generation))
         else:
             self._on_exit(fact)
 
@@ -432,9 +451,13 @@ class Supervisor:
 
     def _on_accident(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A mistake of garcon's own: written with its traceback, then the pool stops."""
-        del loop
         error = context.get("exception")
         text = context["message"]
+        if is_shortage(error) and "socket" in context:
+            # Somebody wants to look at the pool, and there is no descriptor to let him in by. The
+            # loop tries again by itself; those who are in, and the work, go on.
+            self._shortage.tell(error, loop.time())
+            return
         log_event(logger, logging.ERROR, "pool.accident", exc_info=error, text=text)
         if self._failure is None and error is not None:
             self._failure = GarconError(f"{type(error).__name__}: {error} (see the log)")

@@ -140,6 +140,8 @@ class Zygote:
             # Asked of us rather than sent by the supervisor: only we know it is not reaped yet.
             send = os.kill if frame.head.get("alone") else _kill_group
             send(int(frame.head["pid"]), int(frame.head["signo"]))
+            if frame.head["signo"] == signal.SIGKILL:
+                self._control.send("killed", pid=int(frame.head["pid"]))
 
     def _fork(self, slot: int, kind: ChildKind, descriptor: int | None) -> None:
         if descriptor is None:

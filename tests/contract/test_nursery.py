@@ -238,6 +238,38 @@ def test_a_stopped_zygote_is_killed_when_it_does_not_fork_in_time() -> None:
     asyncio.run(run())
 
 
+def test_a_stopped_zygote_is_killed_when_it_does_not_kill_as_it_was_told() -> None:
+    """The order waits in its socket: a worker that has to go would live on under it."""
+
+    async def run() -> None:
+        async with house(fork_timeout_s=0.3) as one:
+            child = await one.worker()
+            assert one.nursery.pid is not None
+            os.kill(one.nursery.pid, signal.SIGSTOP)
+            assert one.nursery.signal(child, signal.SIGKILL)
+            await wait_end(child)
+            assert (await one.wait_exit(child)).with_zygote
+            await one.wait_fact(ZygoteExited)
+
+    asyncio.run(run())
+
+
+def test_a_zygote_that_kills_as_it_is_told_is_left_alone() -> None:
+    """It is not to pay for a child that outlives its kill for a while: of a dead disk, say."""
+
+    async def run() -> None:
+        async with house(fork_timeout_s=0.3) as one:
+            child, other = await one.worker(1), await one.worker(2)
+            assert one.nursery.signal(child, signal.SIGKILL)
+            await wait_end(child)
+            assert not (await one.wait_exit(child)).with_zygote
+            assert all(born.killing is None for born in one.nursery._born.values())
+            await order(other, "add", b'{"n": 1}')
+            assert "done" == (await answer(other)).kind
+
+    asyncio.run(run())
+
+
 def test_a_stopped_worker_does_not_block_the_loop_and_can_be_killed() -> None:
     """SIGSTOP, a debugger, a dead network file system: the supervisor goes on."""
 

@@ -15,6 +15,7 @@ from garcon.engine.address import EngineFiles, read_address
 from garcon.engine.ensure import ensure_engine
 from garcon.engine.testing import engine_in_process
 from garcon.pool import supervisor as supervisor_module
+from garcon.pool.facts import KillAsked
 from garcon.pool.slots import ChildKind
 from tests.contract.supervisor_harness import (
     Histories,
@@ -142,6 +143,55 @@ def test_a_killed_zygote_takes_its_children_along_and_their_tasks_run_again(engi
 
     asyncio.run(scenario())
     assert Histories(engine.url).failures() == ["lost", "lost"]
+
+
+def test_killed_zygotes_leave_nothing_open_behind(engine):
+    """Pipes, socket, slate and guard of each go with it: a pool outlives many of them."""
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url, procs=1)) as house:
+            await house.until_told("event=pool.ready")
+            process = psutil.Process()
+            before, programs = process.num_fds(), len(process.children())
+            for death in range(1, 4):
+                os.kill(house.zygotes[-1], signal.SIGKILL)
+                await house.until_told("event=zygote.died", times=death)
+                await house.until(
+                    lambda: len(house.zygotes) == 1 and house.children() and house.has_decider(),
+                    "the next zygote alone, with its children",
+                )
+            await house.until(lambda: process.num_fds() <= before, "as few files as before")
+            await house.until(lambda: len(process.children()) == programs, "no guard too many")
+            tell(signal.SIGTERM)
+            assert await house.ended() == 0
+
+    asyncio.run(scenario())
+
+
+def test_an_order_that_crosses_the_death_it_is_for_does_not_meet_the_successor(
+    engine, tmp_path, gate
+):
+    """Kept for the slot, it would leave the next worker without work for ever."""
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url, procs=1), gated(tmp_path, tasks=1)) as house:
+            await busy(house, 1)
+            supervisor = house.supervisor
+            service_removes = supervisor._service.remove
+
+            def remove(slot, *facts, **more):
+                service_removes(slot, *facts, **more)
+                # In the queue ahead of the exit, as when both come in one turn of the loop.
+                supervisor._facts.put_nowait(KillAsked(slot))
+
+            supervisor._service.remove = remove
+            os.kill(house.children()[0], signal.SIGKILL)
+            await house.until_told("event=task.lost")
+            await busy(house, 1)
+            gate.touch()
+            assert await house.ended() == 0
+
+    asyncio.run(scenario())
 
 
 def test_killed_children_are_replaced_and_leave_no_socket_behind(engine, tmp_path, gate):

@@ -244,7 +244,7 @@ def test_a_fork_that_fails_is_tried_again_later_and_is_no_boot_failure() -> None
     life.see()
     life.see(ZygoteReady(1))
 
-    now = life.see(ForkFailed(1, "fork: Resource temporarily unavailable"))
+    now = life.see(ForkFailed(1, "fork: Resource temporarily unavailable", 1))
     later = life.see(Tick(), after_s=0.5)
 
     assert [] == now
@@ -540,5 +540,5 @@ def test_children_that_cannot_boot_do_not_change_the_end_of_a_stop() -> None:
 
     assert not any(isinstance(one, Finish) for one in actions)
     life.leave(slots[5])
-    unforked = [ForkFailed(slot, "stopped") for slot in slots[:4]]
+    unforked = [ForkFailed(slot, "stopped", 1) for slot in slots[:4]]
     assert Finish(0, "stopped") == life.see(*unforked)[-1]

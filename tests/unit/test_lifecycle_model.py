@@ -54,6 +54,7 @@ class World(RuleBasedStateMachine):
         self.booted: set[int] = set()
         self.starting: set[int] = set()
         self.ready: set[int] = set()
+        self.late: list[ForkFailed] = []  # what dead zygotes' forks are answered with
         self.last_pid = 0
         self.stopped_at_s: float | None = None
         self.finishes: list[Finish] = []
@@ -92,6 +93,7 @@ class World(RuleBasedStateMachine):
         for slot, fork in list(self.asked.items()):
             if fork.generation == generation:
                 del self.asked[slot]
+                self.late.append(ForkFailed(slot, "the zygote is gone", generation))
 
     # -- what may happen ----------------------------------------------------------------------
 
@@ -124,12 +126,18 @@ class World(RuleBasedStateMachine):
         slot = data.draw(st.sampled_from(sorted(self.asked)))
         fork = self.asked.pop(slot)
         if fails:
-            self.see(ForkFailed(slot, "no memory"))
+            self.see(ForkFailed(slot, "no memory", fork.generation))
             return
         self.last_pid += 1
         self.children[slot] = (self.last_pid, fork.generation)
         self.booted.discard(slot)
         self.see(Forked(slot, self.last_pid))
+
+    @precondition(lambda self: not self.finishes and self.late)
+    @rule()
+    def a_dead_zygote_s_fork_is_answered(self) -> None:
+        """When its slot may long be another zygote's."""
+        self.see(self.late.pop(0))
 
     @precondition(lambda self: not self.finishes and set(self.children) - self.booted)
     @rule(data=st.data())

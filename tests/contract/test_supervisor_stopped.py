@@ -1,0 +1,127 @@
+"""A pool some of whose processes are stopped with SIGSTOP: what a debugger or a full host does."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import signal
+import sys
+
+import pytest
+
+from garcon.pool import supervisor as supervisor_module
+from tests.contract.supervisor_harness import (
+    Histories,
+    House,
+    a_house,
+    busy,
+    config,
+    gated,
+    is_alive,
+    write_flow,
+)
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs PDEATHSIG and /proc")
+
+#: One instance waits for the gate, which opens once the other has been stopped for its time.
+FLOW = """
+    import os, time
+    from pathlib import Path
+    from garcon import activity, runner, task
+
+    domain, name = "garcon-tests", "halting"
+    create = activity.create(domain, name)
+
+    @task.decorate(timeout=4, heartbeat=1)
+    def wait(folder, number):
+        mark = Path(folder, f"started-{number}")
+        if number == 1 and not mark.exists():
+            mark.write_text(str(os.getpid()))
+            time.sleep(600)
+
+    def numbers(context):
+        yield from ({"number": number} for number in range(1, 20))
+
+    work = create(
+        name="work", retry=1, generators=[numbers],
+        run=runner.Sync(wait.fill(folder="folder", number="number")),
+    )
+"""
+
+
+async def longest_turn_s(stop: asyncio.Event) -> float:
+    """Return the longest time that the loop did not come round until `stop`, seconds."""
+    loop = asyncio.get_running_loop()
+    longest_s, last_s = 0.0, loop.time()
+    while not stop.is_set():
+        await asyncio.sleep(0.002)
+        now_s = loop.time()
+        longest_s, last_s = max(longest_s, now_s - last_s), now_s
+    return longest_s
+
+
+def fill_pipe(house: House, pid: int) -> None:
+    """Send a worker more than its socket holds."""
+    nurseries = house.supervisor._nurseries.values()
+    (child,) = (one for home in nurseries for one in home.children.values() if one.pid == pid)
+    assert child.stream.write("noise", bytes(8_000_000))
+
+
+def test_a_stopped_worker_holds_up_neither_the_loop_nor_other_tasks(engine, tmp_path):
+    """Its pipe is full as well. SWF hears of its task until its time is over; then it goes."""
+    flow = write_flow(tmp_path, FLOW)
+    first = tmp_path / "started-1"
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url, flow, tmp_path), {"folder": str(tmp_path)}) as house:
+            await house.until(lambda: first.exists() and first.read_text(), "the first task")
+            stopped = int(first.read_text())
+            os.kill(stopped, signal.SIGSTOP)
+            fill_pipe(house, stopped)
+            loop, over = asyncio.get_running_loop(), asyncio.Event()
+            began_s = loop.time()
+            turns = asyncio.ensure_future(longest_turn_s(over))
+
+            assert await house.ended() == 0
+
+            over.set()
+            stood_s = loop.time() - began_s
+            # A loop that waits for the worker would stand until the worker is killed.
+            assert await turns < stood_s / 4
+            assert house.lines_with("event=task.overdue")
+            assert not is_alive(stopped)
+
+    asyncio.run(scenario())
+    histories = Histories(engine.url)
+    kinds = histories.kinds()
+    assert kinds.count("ActivityTaskCompleted") == 19
+    assert histories.failures() == ["failed"]
+    assert "ActivityTaskTimedOut" not in kinds, "nobody beat for the stopped worker's task"
+    ends = [kind for kind in kinds if kind in ("ActivityTaskCompleted", "ActivityTaskFailed")]
+    assert ends.index("ActivityTaskFailed") == 18, "the others waited for it"
+
+
+def test_a_death_under_a_stopped_zygote_is_answered_all_the_same(
+    engine, tmp_path, gate, monkeypatch
+):
+    """Nobody reaps the dead worker, so nobody tells of it; the zygote goes, and its children."""
+    monkeypatch.setattr(supervisor_module, "SILENT_S", 0.2)
+    hasty = functools.partial(supervisor_module.Nursery, fork_timeout_s=0.5)
+    monkeypatch.setattr(supervisor_module, "Nursery", hasty)
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url), gated(tmp_path)) as house:
+            await busy(house, 2)
+            (zygote,) = house.zygotes
+            os.kill(zygote, signal.SIGSTOP)
+            os.kill(house.children()[0], signal.SIGKILL)
+
+            await house.until_told("event=task.lost", times=2)
+            await busy(house, 2)
+            assert not is_alive(zygote)
+            gate.touch()
+            assert await house.ended() == 0
+
+    asyncio.run(scenario())
+    assert Histories(engine.url).failures() == ["lost", "lost"]
