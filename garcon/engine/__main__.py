@@ -192,7 +192,8 @@ def _credentials(host: str, access_key: str | None) -> Credentials | None:
         if is_loopback(host):
             return None
         raise ValueError(f"--host {host} is open to others: give --access-key and {SECRET}")
-    secret = os.environ.get(SECRET)
+    # Taken out: functions run as processes of this one, and what they print is in the log.
+    secret = os.environ.pop(SECRET, None)
     if not secret:
         raise ValueError(f"--access-key needs the secret key in {SECRET}")
     return Credentials(access_key, secret)

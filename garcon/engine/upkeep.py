@@ -17,6 +17,7 @@ from garcon.engine.store.database import Database
 
 _DAY_MS = 86_400_000
 _EVENTS = 20_000
+_MOST_DAYS = 1_000_000
 
 
 class Stats(NamedTuple):
@@ -84,7 +85,7 @@ def prune(path: Path, days: float) -> int:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist")
-    before_ms = time.time_ns() // 1_000_000 - round(days * _DAY_MS)
+    before_ms = time.time_ns() // 1_000_000 - round(min(days, _MOST_DAYS) * _DAY_MS)
     lease = Lease.acquire(path)
     try:
         with contextlib.closing(Database(str(path))) as database:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
@@ -37,6 +38,19 @@ from garcon.engine.service.world import World
 from garcon.engine.store.database import Database
 
 logger = logging.getLogger("garcon.engine")
+
+
+class _NoContents(logging.Filter):
+    """Keeps what is no HTTP out of the log: aiohttp would show the bytes, a secret among them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let everything pass but a client's malformed request."""
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError)
+
+
+_http_logger = logging.getLogger("garcon.engine.http")
+_http_logger.addFilter(_NoContents())
 
 _KEEPALIVE_S: Final = 300.0
 _BACKLOG: Final = 2048
@@ -114,10 +128,14 @@ class EngineServer:
     async def start(self) -> str:
         """Restore what is open, listen, and return the URL."""
         self.world.load()
+        if isinstance(self.clock, VirtualClock):
+            # It begins anew with each engine, but a history's time never goes back.
+            self.clock.move_to(self.world.newest_ms())
         self._end_lost_lambdas()
         self._web = Server(
             self._handle,
             access_log=None,
+            logger=_http_logger,
             keepalive_timeout=_KEEPALIVE_S,
             handler_cancellation=True,
         )

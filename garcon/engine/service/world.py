@@ -7,6 +7,7 @@ deadlines, invocation ids, open runs) are functions of the states, brought up to
 from __future__ import annotations
 
 import base64
+import json
 import secrets
 import sqlite3
 from collections import Counter
@@ -74,6 +75,13 @@ class World:
         for state in database.open_executions():
             self._install(state, None, _all_items(state), offer=False)
         self._offer_all()
+
+    def newest_ms(self) -> int:
+        """When the last of all events was written, epoch milliseconds; 0 in an empty file."""
+        ((closed_ms,),) = self.database.select("SELECT max(close_ms) FROM executions", [])
+        last = (self.database.event(key, state.last_id) for key, state in self.states.items())
+        times: list[int] = [round(json.loads(text)["eventTimestamp"] * 1000) for text in last]
+        return max([int(closed_ms or 0), *times])
 
     # -- what batches read --------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from garcon.engine.core.model import (
     restore_item,
 )
 from garcon.engine.store import schema
-from garcon.engine.store.place import refuse_network
+from garcon.engine.store.place import refuse_network, refuse_second_name
 
 _CHECKPOINT_BYTES: Final = 16 << 20
 _RESTART_BYTES: Final = 64 << 20
@@ -294,6 +294,7 @@ class Database:
 def _connect(path: str) -> sqlite3.Connection:
     if path != ":memory:":
         refuse_network(path)
+        refuse_second_name(path)
     if path != ":memory:" and not os.path.exists(path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))

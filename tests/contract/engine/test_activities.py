@@ -271,3 +271,13 @@ def test_at_most_a_thousand_activities_are_open_in_a_run(swf: Swf) -> None:
     assert swf.describe("w", run_id)["openCounts"]["openActivityTasks"] == 1000
     events = swf.history("w", run_id)
     assert attributes(events[4])["activityId"] == "a0"
+
+
+@pytest.mark.parametrize("end", ["completed", "failed"])
+def test_an_activity_may_ignore_its_cancel(swf: Swf, end: str) -> None:
+    """Completed and Failed are still accepted."""
+    run_id, task = started(swf)
+    swf.api.signal_workflow_execution(domain="dom", workflowId="w", signalName="s")
+    swf.step(decide("RequestCancelActivityTask", activityId="a1"))
+    getattr(swf.api, f"respond_activity_task_{end}")(taskToken=task["taskToken"])
+    assert swf.names("w", run_id)[-2:] == [f"ActivityTask{end.title()}", "DecisionTaskScheduled"]

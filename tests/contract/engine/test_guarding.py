@@ -16,7 +16,8 @@ from botocore.exceptions import ClientError
 from garcon.engine.http import guard
 from garcon.engine.http.guard import Credentials
 from garcon.engine.http.server import Settings
-from garcon.engine.store.place import NetworkFileSystem, refuse_network
+from garcon.engine.store.database import Database
+from garcon.engine.store.place import NetworkFileSystem, SecondName, refuse_network
 from garcon.engine.testing import Engine, engine_in_process
 
 BODY = b'{"registrationStatus":"REGISTERED"}'
@@ -146,3 +147,29 @@ def test_a_network_file_system_is_refused(tmp_path: Any) -> None:
     with pytest.raises(NetworkFileSystem, match=r"nfs4 \(/net\)"):
         refuse_network("/net/deep/engine.db", str(mounts))
     refuse_network("/net/engine.db", str(tmp_path / "no list of mounts"))
+
+
+def test_a_file_with_a_second_name_is_refused_in_one_line(tmp_path: Any) -> None:
+    """A hard link leads to other locks and another log: two engines would spoil the file."""
+    path, link = tmp_path / "engine.db", tmp_path / "elsewhere" / "other.db"
+    link.parent.mkdir()
+    with engine_in_process(db=str(path)):
+        os.link(path, link)
+        command = [sys.executable, "-m", "garcon.engine", "--db", str(link)]
+        second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert second.returncode == 1
+    (line,) = second.stderr.splitlines()
+    assert "2 names (hard links)" in line
+    with pytest.raises(SecondName):
+        Database(str(path))
+    link.unlink()
+    Database(str(path)).close()
+
+
+def test_a_file_that_is_mounted_by_itself_is_refused(tmp_path: Any) -> None:
+    """As a container may have it: its locks and its log would lie in another folder."""
+    mounts = tmp_path / "mounts"
+    mounts.write_text("disk / ext4 rw 0 0\ndisk /data/engine.db ext4 rw 0 0\n")
+    with pytest.raises(SecondName, match="mount its folder"):
+        refuse_network("/data/engine.db", str(mounts))
+    refuse_network("/data/other.db", str(mounts))

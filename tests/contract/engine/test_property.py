@@ -14,6 +14,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+from botocore.validate import ParamValidator
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -29,6 +32,7 @@ from garcon.engine.store.database import Database
 from tests.contract.engine.swf import RUN, attributes, decide, schedule
 
 CHECKS = load_checks()
+MODEL = ServiceModel(Loader().load_service_model("swf", "service-2"))
 CLOSING = {
     "WorkflowExecutionCompleted",
     "WorkflowExecutionFailed",
@@ -102,6 +106,29 @@ CLOSE = st.sampled_from(
 )
 
 
+def form(value: Any) -> Any:
+    """Return of what members and types a value is made."""
+    if isinstance(value, dict):
+        return frozenset((name, form(member)) for name, member in value.items())
+    if isinstance(value, list):
+        return frozenset(map(form, value))
+    return type(value)
+
+
+#: What has been held against the model; a value of the same form need not be again.
+LEGAL: set[Any] = set()
+
+
+def check_shape(value: Any, shape: Any) -> None:
+    """Fail on a member that the model does not know, that is missing, or is of another type."""
+    found = (shape.name, value.get("eventType"), form(value))
+    if found in LEGAL:
+        return
+    report = ParamValidator().validate(value, shape)
+    assert not report.has_errors(), report.generate_report()
+    LEGAL.add(found)
+
+
 class Reading:
     """What a history says about its run, folded without the engine's help."""
 
@@ -167,6 +194,8 @@ class RandomClients(RuleBasedStateMachine):
         self.handed: dict[tuple[str, str, int], str] = {}
         self.calls = 0
         self.last_invocation: dict[str, str] = {}
+        self.answers: dict[tuple[str, str], Any] = {}
+        self.known_events: dict[tuple[str, int], Any] = {}
         self.open_engine()
         given = {"name": "dom", "workflowExecutionRetentionPeriodInDays": "90"}
         self.call("RegisterDomain", **given)
@@ -196,14 +225,30 @@ class RandomClients(RuleBasedStateMachine):
 
     def call(self, operation: str, invocation: str | None = None, **given: Any) -> Any:
         """Make a call as the wire would; returns the parsed answer."""
-        checked = CHECKS[operation](json.loads(json.dumps(given)))
+        text = json.dumps(given)
+        checked = CHECKS[operation](json.loads(text))
         call = Call(invocation, lambda: True)
 
         async def run() -> Any:
             return await OPERATIONS[operation](self.kernel, checked, call)
 
         answer = self.loop.run_until_complete(run())
-        return json.loads(answer) if isinstance(answer, str) else answer
+        found = json.loads(answer) if isinstance(answer, str) else answer
+        # An empty poll is as the service answers it, not as the model says; events are looked at
+        # once each, by ``check_events``.
+        if found is not None and found.get("taskToken") != "" and "events" not in found:
+            if self.answers.get((operation, text)) != found:
+                check_shape(found, MODEL.operation_model(operation).output_shape)
+            self.answers[operation, text] = found
+        return found
+
+    def check_events(self, run_id: str, events: list[dict[str, Any]]) -> None:
+        """Each event has the shape of the model, and stays as it was first seen."""
+        for event in events:
+            known = self.known_events.setdefault((run_id, event["eventId"]), event)
+            if known is event:
+                check_shape(event, MODEL.shape_for("HistoryEvent"))
+            assert known == event
 
     def attempt(self, operation: str, *codes: str, **given: Any) -> bool:
         """Make a call that may be refused with one of some codes; whether it was accepted."""
@@ -447,6 +492,7 @@ class RandomClients(RuleBasedStateMachine):
             assert [event["eventId"] for event in events] == list(range(1, len(events) + 1))
             times = [event["eventTimestamp"] for event in events]
             assert times == sorted(times)
+            self.check_events(info["execution"]["runId"], events)
             reading = Reading(events)
             assert all(count == 1 for count in reading.ends.values())
             assert bool(reading.closed) == (info["executionStatus"] == "CLOSED")
@@ -464,6 +510,10 @@ class RandomClients(RuleBasedStateMachine):
             # One that waits behind a started one cannot be polled yet.
             waiting["decision"] += list(reading.decisions.values()) == [0]
         assert len(open_ids) == len(set(open_ids))
+        when = {"domain": "dom", "startTimeFilter": {"oldestDate": 0}}
+        assert self.call("CountOpenWorkflowExecutions", **when)["count"] == len(open_ids)
+        closed = self.call("CountClosedWorkflowExecutions", **when)["count"]
+        assert closed == len(seen) - len(open_ids)
         assert sum(one["count"] for one in counts[:3]) == waiting["activity"]
         assert sum(one["count"] for one in counts[3:]) == waiting["decision"]
 

@@ -133,3 +133,18 @@ def test_a_new_folder_is_made_for_a_new_file(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "engine.db"
     Database(str(path)).close()
     assert os.stat(path).st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(("full_sync", "level"), [(False, 1), (True, 2)])
+def test_full_sync_is_what_the_file_is_opened_with(
+    tmp_path: Path, full_sync: bool, level: int
+) -> None:
+    """NORMAL flushes with a checkpoint, FULL with each commit."""
+    settings = server.Settings(db=str(tmp_path / "engine.db"), full_sync=full_sync)
+    with engine_in_process(settings=settings) as engine:
+
+        async def look() -> int:
+            ((found,),) = engine.server.world.database.select("PRAGMA synchronous", [])
+            return int(found)
+
+        assert engine.call(look) == level

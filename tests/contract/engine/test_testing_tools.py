@@ -129,3 +129,25 @@ def test_the_plugin_gives_a_fixture_and_loads_nothing_before_it_is_used(tmp_path
         check=False,
     )
     assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_virtual_time_never_goes_back_over_a_restart(tmp_path: Path) -> None:
+    """It goes on from the file's newest event, so that histories and timers stay in order."""
+    db = str(tmp_path / "engine.db")
+    with engine_in_process(db=db, clock="virtual", poll_hold_s=0.1) as engine:
+        swf = Swf.prepared(engine)
+        run_id = swf.start()
+        swf.step(
+            decide("StartTimer", timerId="hour", startToFireTimeout="3600"),
+            decide("StartTimer", timerId="two", startToFireTimeout="7200"),
+        )
+        engine.skip(3600)
+    with engine_in_process(db=db, clock="virtual", poll_hold_s=0.1) as engine:
+        swf = Swf(engine, client(engine.url))
+        swf.step()
+        engine.skip(3599)
+        assert swf.names("w", run_id).count("TimerFired") == 1
+        engine.skip(1)
+        assert swf.names("w", run_id).count("TimerFired") == 2
+        times = [event["eventTimestamp"] for event in swf.history("w", run_id)]
+        assert times == sorted(times)

@@ -17,11 +17,11 @@ LONG = "com.amazonaws.swf.service.model.SimpleWorkflowService."
 
 
 def send(
-    engine: Engine, target: str | None, body: bytes, method: str = "POST"
+    engine: Engine, target: str | None, body: bytes, method: str = "POST", **more: str
 ) -> tuple[int, Any, dict[str, str]]:
     """Send bytes; return status, parsed body and headers."""
     connection = http.client.HTTPConnection(engine.url.removeprefix("http://"), timeout=30)
-    connection.request(method, "/", body, {"X-Amz-Target": target} if target else {})
+    connection.request(method, "/", body, {**more, **({"X-Amz-Target": target} if target else {})})
     response = connection.getresponse()
     text = response.read()
     headers = {name.lower(): value for name, value in response.getheaders()}
@@ -36,6 +36,39 @@ def test_old_and_new_targets_are_understood(engine: Engine) -> None:
         status, answer, headers = send(engine, prefix + "ListDomains", body)
         assert (status, answer) == (200, {"domainInfos": []})
         assert len(headers["x-amzn-requestid"]) == 32
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "application/x-amz-json-1.0"},
+        {"Content-Type": "application/json", "Content-Encoding": "amz-1.0"},
+        {},
+    ],
+)
+def test_the_content_types_of_old_and_new_clients_are_understood(
+    engine: Engine, headers: dict[str, str]
+) -> None:
+    """The guide's own, with its Content-Encoding, and botocore's."""
+    body = b'{"registrationStatus":"REGISTERED"}'
+    assert send(engine, LONG + "ListDomains", body, **headers)[:2] == (200, {"domainInfos": []})
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "kind"),
+    [
+        ("DescribeDomain", b'{"name":"no"}', "com.amazonaws.swf.base.model#UnknownResourceFault"),
+        ("DescribeDomain", b"{}", "com.amazon.coral.validate#ValidationException"),
+        ("DescribeDomain", b"{", "com.amazon.coral.service#SerializationException"),
+    ],
+)
+def test_a_refusal_has_the_services_full_type(
+    engine: Engine, target: str, body: bytes, kind: str
+) -> None:
+    """Status 400, the type with its prefix, a message."""
+    status, answer, _ = send(engine, SHORT + target, body)
+    assert (status, answer["__type"]) == (400, kind)
+    assert answer["message"]
 
 
 def test_an_operation_without_result_answers_with_nothing(engine: Engine) -> None:
