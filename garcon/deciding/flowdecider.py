@@ -7,7 +7,7 @@ of the flow fails the execution with a line that names it, and never the decider
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,7 +25,7 @@ from garcon.deciding.kept import (
     FetchRun,
     KeptStates,
     RunUnknown,
-    whole_run,
+    WholeRun,
 )
 from garcon.deciding.usercode import (
     USER_ERRORS,
@@ -39,7 +39,7 @@ from garcon.deciding.usercode import (
 from garcon.description import FlowDescription
 from garcon.errors import DecisionError, GarconError
 from garcon.flow import activities_by_name
-from garcon.history import AGAIN_TIMER, HistoryGap, RunState
+from garcon.history import ANEW_TIMER, RunState
 from garcon.instance import ActivityInstanceNotReadyException
 from garcon.log import GarconLogger
 from garcon.planner import Planning, plan_declared
@@ -63,15 +63,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Earlier executions whose fold is kept while those that resume them begin.
-EARLIER_KEPT = 2
+#: Earlier executions whose fold, or what is read of it, is kept while those that resume them begin.
+EARLIER_KEPT = 8
 
-#: Share of a decision's timeout that reading the history may take; the rest is for deciding.
+#: Share of a decision's timeout that reading histories may take; the rest is for deciding.
 HISTORY_SHARE = 0.5
 
 
 class TookTooLong(GarconError):
-    """The history could not be read in the time that a decision has."""
+    """Histories could not be read in the time that a decision has."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,7 @@ class Answer:
         terminate: workflow and run ids of shards that outlived their grace; whoever sends the
             answer terminates them first.
         error: why the execution fails, where it does; its cause is what the flow's code raised.
+        is_unread: nothing is decided, for histories could not be read in time.
     """
 
     decisions: list[Decision]
@@ -98,6 +99,7 @@ class Answer:
     throttled: bool = False
     terminate: tuple[tuple[str, str], ...] = ()
     error: DecisionError | None = field(default=None, compare=False)
+    is_unread: bool = False
 
 
 class FlowDecider(GarconLogger):
@@ -137,7 +139,7 @@ class FlowDecider(GarconLogger):
         self._timeout_s = float(description.decision_timeout_s)
         self._kept = KeptStates(max_runs, max_bytes)
         self._activities = activities_by_name(flow)
-        self._earlier: dict[Earlier, RunState] = {}
+        self._earlier: dict[Earlier, WholeRun] = {}
 
     def decide(
         self,
@@ -145,8 +147,12 @@ class FlowDecider(GarconLogger):
         fetch_older: FetchOlder,
         allowance: int | None = None,
         fetch_run: FetchRun | None = None,
+        read_s: float | None = None,
     ) -> Answer:
         """Return the answer to `task`.
+
+        Histories that cannot be read in time are read on at the next attempt, from where this one
+        came to: for that, `fetch_older` and `fetch_run` should give again what they have given.
 
         Args:
             task: what the poll gave.
@@ -154,22 +160,30 @@ class FlowDecider(GarconLogger):
                 its pages consumed, only where `task.events` leave a gap.
             allowance: how many activities may be scheduled now; None for any number.
             fetch_run: the same for the history of a shard, by workflow id and run id.
+            read_s: how long histories may be read, seconds; None for a share of the timeout.
         Raises:
             HistoryGap: the history that could be read is not whole; the task has to be decided
                 again. What `fetch_older` raises passes through as well.
         """
-        pages = _InTime(fetch_older, self._clock, HISTORY_SHARE * self._timeout_s)
+        bound_s = HISTORY_SHARE * self._timeout_s if read_s is None else read_s
+        reading = _InTime(self._clock, bound_s)
         wrong = self._kept.mismatches
         try:
-            state = self._kept.folded(task, pages, fetch_run)
+            runs = reading.of_runs(fetch_run)
+            state = self._kept.folded(task, reading.older(fetch_older), runs)
+            answer = self.answer(Planning(state, self.flow_of(state), allowance), runs)
         except TookTooLong as error:
-            return _again(str(error))
-        answer = self.answer(Planning(state, self.flow_of(state), allowance), fetch_run)
+            return _unread(str(error))
         answer = replace(answer, throttled=state.rate_refused > task.previous_started_event_id)
         if self._kept.mismatches == wrong:
             return answer
         note = "the kept state differed from its history and was replaced: please report this"
         return replace(answer, notes=(*answer.notes, note))
+
+    @property
+    def is_checking(self) -> bool:
+        """Whether a history is being read only to check a kept state against it."""
+        return self._kept.is_checking
 
     def flow_of(self, state: RunState) -> FlowDescription:
         """Return the flow as this run sees it: a shard sees its one activity only."""
@@ -235,17 +249,12 @@ class FlowDecider(GarconLogger):
 
     def _folded_earlier(self, earlier: Earlier, fetch_run: FetchRun | None) -> RunState:
         """Return an earlier execution, whose history is read once and kept a while."""
-        known = self._earlier.get(earlier)
-        if known is not None:
-            return known
-        if fetch_run is None:
-            raise HistoryGap("the history of the earlier execution has to be read")
-        names = (earlier.workflow_id, earlier.run_id)
-        state = whole_run(self.description.domain, *names, fetch_run)
-        while len(self._earlier) >= EARLIER_KEPT:
-            del self._earlier[next(iter(self._earlier))]
-        self._earlier[earlier] = state
-        return state
+        if earlier not in self._earlier:
+            while len(self._earlier) >= EARLIER_KEPT:
+                del self._earlier[next(iter(self._earlier))]
+            names = (earlier.workflow_id, earlier.run_id)
+            self._earlier[earlier] = WholeRun(self.description.domain, *names)
+        return self._earlier[earlier].read(fetch_run)
 
     def _carried(self, context: Mapping[str, Any]) -> tuple[str, ...] | None:
         """Return the keys that any activity of the flow reads, None where that is unknown."""
@@ -259,27 +268,40 @@ class FlowDecider(GarconLogger):
 
 
 class _InTime:
-    """Pages of a history, as long as there is time for them."""
+    """Pages of histories, as long as there is time for them."""
 
-    def __init__(self, fetch_older: FetchOlder, clock: Callable[[], float], bound_s: float) -> None:
-        self._fetch_older = fetch_older
+    def __init__(self, clock: Callable[[], float], bound_s: float) -> None:
         self._clock = clock
         self._bound_s = bound_s
+        self._begin_s = clock()
+        self._read = 0
 
-    def __call__(self) -> Iterator[Sequence[dict[str, Any]]]:
-        begin_s = self._clock()
-        read = 0
-        for page in self._fetch_older():
+    def older(self, fetch: FetchOlder) -> FetchOlder:
+        """Return `fetch` within the time that there is."""
+        return lambda: self._pages(fetch())
+
+    def of_runs(self, fetch: FetchRun | None) -> FetchRun | None:
+        """Return `fetch` within the time that there is."""
+        if fetch is None:
+            return None
+        return lambda workflow_id, run_id: self._pages(fetch(workflow_id, run_id))
+
+    def _pages(self, pages: Iterable[Sequence[dict[str, Any]]]) -> Iterator[Sequence[Any]]:
+        for page in pages:
             yield page
-            read += len(page)
-            took_s = self._clock() - begin_s
+            self._read += len(page)
+            took_s = self._clock() - self._begin_s
             if took_s > self._bound_s:
-                raise TookTooLong(f"reading {read:,} events of the history took {took_s:.0f} s")
+                raise TookTooLong(f"reading {self._read:,} events of histories took {took_s:.0f} s")
 
 
-def _again(why: str) -> Answer:
-    """Return the answer that asks for the same decision once more, and decides nothing."""
-    return Answer([start_timer(AGAIN_TIMER, 0)], None, 0.0, False, (f"decided again: {why}",))
+def _unread(why: str) -> Answer:
+    """Return the answer that asks for the same decision once more, and decides nothing.
+
+    It counts for no fault of the run: each attempt has read further than the one before.
+    """
+    note = f"decided again: {why}"
+    return Answer([start_timer(ANEW_TIMER, 0)], None, 0.0, False, (note,), is_unread=True)
 
 
 def _answer(planning: Planning, plan_of: Callable[[], Plan]) -> Answer:

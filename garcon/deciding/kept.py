@@ -15,6 +15,7 @@ from zlib import crc32
 
 from garcon.errors import GarconError
 from garcon.history import HistoryGap, RunState
+from garcon.planning.fanout import FanOut, Slice
 from garcon.planning.resuming import add_shard
 from garcon.planning.shardfold import settle
 from garcon.planning.shards import result_from_markers
@@ -69,6 +70,7 @@ class KeptStates:
     """The states of the runs that were decided last.
 
     Attributes:
+        is_checking: whether a history is being read for such a check just now.
         checks: how many kept states were checked against a fold from scratch.
         mismatches: how many of them differed, and were replaced.
     """
@@ -89,6 +91,7 @@ class KeptStates:
         self._max_runs = max_runs
         self._max_bytes = max_bytes
         self._check_every = check_every
+        self.is_checking = False
         self.checks = 0
         self.mismatches = 0
         self._states: OrderedDict[tuple[str, str, str], RunState] = OrderedDict()
@@ -112,23 +115,32 @@ class KeptStates:
             RunUnknown: a shard's history is gone.
         """
         key = (task.domain, task.workflow_id, task.run_id)
-        # Out of the dict while it is changed: a fold that breaks half way must not be found again.
-        state = self._states.pop(key, None)
+        state = self._states.get(key)
         if state is None or state.last_event_id > task.started_event_id:
             state = RunState(*key)
         first = task.events[0]["eventId"] if task.events else task.started_event_id + 1
+        older: list[Event] = []
         if not state.fits(first):
-            state.fold(older_events(fetch_older(), state.last_event_id + 1, first - 1))
+            older = older_events(fetch_older(), state.last_event_id + 1, first - 1)
+        # Out of the dict while it is changed: a fold that breaks half way must not be found again.
+        self._states.pop(key, None)
+        state.fold(older)
         state.fold(task.events)
         if state.last_event_id < task.started_event_id:
             raise HistoryGap(
                 f"the history ends at event {state.last_event_id}, "
                 f"the decision began at {task.started_event_id}"
             )
+        # Whole again, and kept: results of shards that take too long to be read are read on.
+        self._keep(key, state)
         settle_owed(state, fetch_run)
         if first > 1 and self._is_sampled(task):
-            state = self._checked(state, task, fetch_older, fetch_run)
-        self._keep(key, state)
+            self.is_checking = True
+            try:
+                state = self._checked(state, task, fetch_older, fetch_run)
+            finally:
+                self.is_checking = False
+            self._keep(key, state)
         return state
 
     def _is_sampled(self, task: DecisionTask) -> bool:
@@ -204,20 +216,51 @@ def older_events(pages: Iterable[Sequence[Event]], lowest: int, highest: int) ->
     raise HistoryGap(f"the history's pages end above event {wanted}")
 
 
-def whole_run(domain: str, workflow_id: str, run_id: str, fetch_run: FetchRun) -> RunState:
-    """Return the fold of another execution's whole history, with what its shards had done.
+class WholeRun:
+    """The fold of another execution's whole history, with what its shards had done.
 
-    Raises:
-        HistoryGap: its history is not whole.
-        RunUnknown: the engine does not know it, or one of its shards.
+    Reading it may be broken off by an error of `fetch_run`; the next call goes on from there.
     """
-    newest_first = [event for page in fetch_run(workflow_id, run_id) for event in page]
-    state = RunState(domain, workflow_id, run_id)
-    state.fold(reversed(newest_first))
-    settle_owed(state, fetch_run)
+
+    def __init__(self, domain: str, workflow_id: str, run_id: str) -> None:
+        """Begin with nothing read."""
+        self._names = (domain, workflow_id, run_id)
+        self._state = RunState(domain, workflow_id, run_id)
+        self._shards: list[tuple[FanOut, Slice]] | None = None
+
+    def read(self, fetch_run: FetchRun | None) -> RunState:
+        """Return the fold.
+
+        Raises:
+            HistoryGap: its history is not whole, or nobody can read it.
+            RunUnknown: the engine does not know it, or one of its shards.
+        """
+        if self._shards is None or self._shards:
+            if fetch_run is None:
+                raise HistoryGap("the history of the earlier execution has to be read")
+            self._read_on(fetch_run)
+        return self._state
+
+    def _read_on(self, fetch_run: FetchRun) -> None:
+        if not self._state.last_event_id:
+            pages = fetch_run(self._state.workflow_id, self._state.run_id)
+            newest_first = [event for page in pages for event in page]
+            state = RunState(*self._names)
+            state.fold(reversed(newest_first))
+            self._state = state
+        settle_owed(self._state, fetch_run)
+        if self._shards is None:
+            self._shards = list(_unfinished(self._state))
+        while self._shards:
+            fan_out, found = self._shards[0]
+            shard = WholeRun(self._state.domain, found.workflow_id, found.run_id).read(fetch_run)
+            add_shard(fan_out, found.workflow_id, shard)
+            del self._shards[0]
+
+
+def _unfinished(state: RunState) -> Iterator[tuple[FanOut, Slice]]:
+    """Yield the shards that have told nothing of what they had done."""
     for fan_out in state.fan_outs.values():
         for found in fan_out.slices.values():
             if (found.is_open or found.number in fan_out.lost) and found.run_id:
-                shard = whole_run(domain, found.workflow_id, found.run_id, fetch_run)
-                add_shard(fan_out, found.workflow_id, shard)
-    return state
+                yield fan_out, found

@@ -31,6 +31,25 @@ REST_FIRST_S = 0.2
 REST_MAX_S = 2.0
 
 
+#: Of a decision's time, what reading the history may take before the decider itself gives up.
+READING_PART = 0.35
+
+
+@dataclass
+class Fetched:
+    """Events that deciders were given, for what they cost the line and the engine.
+
+    Attributes:
+        polled: with the decision tasks.
+        read: asked for besides: after a gap, or of other executions (results, resuming).
+        checked: asked for to compare a kept state with its history.
+    """
+
+    polled: int = 0
+    read: int = 0
+    checked: int = 0
+
+
 @dataclass
 class DecisionTask:
     """One decision task in this pool's hands.
@@ -41,6 +60,7 @@ class DecisionTask:
         poll: the body that it was polled with, for its further pages.
         head: the poll's answer without its events.
         pages: raw responses of the poll, in the order of events.
+        events: how many events the first of them has.
         taken_at_s: when it came, loop time.
         timeout_s: how long the engine waits for its answer.
         replies: what the decider says.
@@ -53,9 +73,15 @@ class DecisionTask:
     poll: Mapping[str, Any]
     head: Mapping[str, Any]
     pages: list[bytes]
+    events: int
     taken_at_s: float
     timeout_s: float
     replies: asyncio.Queue[Frame] = field(default_factory=asyncio.Queue)
+
+    @property
+    def polled(self) -> str:
+        """The list that it came from."""
+        return str(self.poll["taskList"]["name"])
 
     @property
     def deadline_s(self) -> float:
@@ -98,6 +124,7 @@ class Decider:
         jobs: Jobs,
         on_useless: Callable[[int], None],
         allowances: Allowances,
+        fetched: Fetched,
     ) -> None:
         """Talk to `child`.
 
@@ -107,6 +134,7 @@ class Decider:
             flow: names the domain.
             jobs: takes what has to be said after an attempt was cut off.
             allowances: how many activities its decisions may schedule.
+            fetched: counts the events that go to it.
             on_useless: told the slot of a decider that hangs or is deaf, and has to be ended.
         """
         self.child = child
@@ -118,6 +146,7 @@ class Decider:
         self._jobs = jobs
         self._on_useless = on_useless
         self._allowances = allowances
+        self._fetched = fetched
         self._turn = asyncio.Lock()
         self._is_reading = False
         self._is_innocent = False  # of its process' end
@@ -198,6 +227,7 @@ class Decider:
             self._on_useless(self.child.slot)
 
     async def _fetch_pages(self, task: DecisionTask) -> None:
+        self._fetched.polled += task.events
         token = task.head.get("nextPageToken")
         while token:
             page = await self._read("PollForDecisionTask", {**task.poll, "nextPageToken": token})
@@ -205,6 +235,7 @@ class Decider:
             if not answer.get("taskToken"):
                 raise CannotDecide("its history broke off: the task is gone")
             task.pages.append(page)
+            self._fetched.polled += len(answer.get("events", ()))
             token = answer.get("nextPageToken")
 
     async def _send_task(self, task: DecisionTask, allowance: int | None) -> None:
@@ -221,6 +252,7 @@ class Decider:
             previous=head.get("previousStartedEventId", 0),
             pages=len(task.pages),
             allowance=allowance,
+            read_s=self._reading_time_s(task),
         )
         for page in task.pages:
             await stream.send("page", page, task=task.number)
@@ -228,7 +260,6 @@ class Decider:
 
     async def _converse(self, task: DecisionTask) -> Frame:
         """Serve the decider's requests for histories, newest first, until it answers."""
-        next_page: str | None = None
         while True:
             frame = await task.replies.get()
             if frame.kind == "answer":
@@ -236,18 +267,17 @@ class Decider:
             if frame.kind == "gave_up":
                 raise CannotDecide(str(frame.head["text"]), blames_run=True)
             self._is_reading = True
-            run = (str(frame.head["workflow_id"]), str(frame.head["run_id"]))
-            if frame.head["begin"]:
-                next_page = ""
-            if next_page is None:
-                raise CannotDecide("it asks for events before the first", blames_run=True)
-            page = await self._read_older(task, run, next_page)
-            next_page = read_answer(page).get("nextPageToken") if page else None
+            page, token = await self._read_older(task, frame.head)
             self._is_reading = False
             if page is None:
                 await self.child.stream.send("unknown", task=task.number)
             else:
-                await self.child.stream.send("page", page, task=task.number, last=not next_page)
+                await self.child.stream.send("page", page, task=task.number, next=token)
+
+    def _reading_time_s(self, task: DecisionTask) -> float:
+        """Return how long the decider may read; it is told, so that it keeps what it has read."""
+        used_s = asyncio.get_running_loop().time() - task.taken_at_s
+        return max(0.0, READING_PART * task.timeout_s - used_s)
 
     async def _send_gone(self, task: DecisionTask) -> None:
         try:
@@ -256,23 +286,34 @@ class Decider:
             self._give_up()
 
     async def _read_older(
-        self, task: DecisionTask, run: tuple[str, str], token: str
-    ) -> bytes | None:
-        """Return a page of the history of `run`; None where that is another one, and unknown."""
+        self, task: DecisionTask, wanted: Mapping[str, Any]
+    ) -> tuple[bytes | None, str]:
+        """Return a page of a history, and what the page after it is asked for with.
+
+        None where it is another execution's, which the engine does not know.
+        """
+        run = (str(wanted["workflow_id"]), str(wanted["run_id"]))
         body: dict[str, Any] = {
             "domain": self._flow.domain,
             "execution": {"workflowId": run[0], "runId": run[1]},
             "reverseOrder": True,
             "maximumPageSize": PAGE_EVENTS,
         }
-        if token:
-            body["nextPageToken"] = token
+        if wanted["token"]:
+            body["nextPageToken"] = wanted["token"]
         try:
-            return await self._read("GetWorkflowExecutionHistory", body)
+            page = await self._read("GetWorkflowExecutionHistory", body)
         except ServiceError as error:
             if error.is_unknown_resource and run != (task.workflow_id, task.run_id):
-                return None
+                return None, ""
             raise
+        answer = read_answer(page)
+        events = len(answer.get("events", ()))
+        if wanted.get("is_check"):
+            self._fetched.checked += events
+        else:
+            self._fetched.read += events
+        return page, answer.get("nextPageToken") or ""
 
     async def _read(self, operation: str, body: Mapping[str, Any]) -> bytes:
         """Read from the engine, over throttles and cuts of the line; `decide` bounds it.

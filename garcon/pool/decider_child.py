@@ -20,6 +20,7 @@ from garcon.errors import GarconError
 from garcon.planning.batch import is_schedule
 from garcon.planning.shardfold import is_shard_type
 from garcon.pool.frames import Channel, Frame
+from garcon.pool.readings import Readings
 
 
 class PageGone(GarconError):
@@ -35,11 +36,11 @@ def main(channel: Channel, flow: Any, described: FlowDescription, first: Frame |
         described: what it is.
         first: the first frame that came, None for the end of them.
     """
-    decider = FlowDecider(flow, described)
+    decider, readings = FlowDecider(flow, described), Readings()
     frame = first
     while frame is not None and frame.kind != "stop":
         if frame.kind == "task":
-            decision = _Decision(channel, decider, frame)
+            decision = _Decision(channel, decider, readings, frame)
             decision.run()
             if decision.is_stopping:
                 return 0
@@ -54,23 +55,32 @@ class _Decision:
         is_stopping: the order to leave came meanwhile.
     """
 
-    def __init__(self, channel: Channel, decider: FlowDecider, frame: Frame) -> None:
+    def __init__(
+        self, channel: Channel, decider: FlowDecider, readings: Readings, frame: Frame
+    ) -> None:
         self._channel = channel
         self._decider = decider
+        self._readings = readings
         self._head = frame.head
         self._task = int(frame.head["task"])
         self.is_stopping = False
 
     def run(self) -> None:
+        pages: list[bytes] = []
         try:
-            events = [event for page in self._first_pages() for event in page]
+            pages.extend(self._first_pages())
+            task = self._decision_task([event for page in pages for event in _events(page)])
+            self._readings.begin(task)
             answer = self._decider.decide(
-                self._decision_task(events),
+                task,
                 self._older,
                 self._head.get("allowance"),
                 self._pages_of,
+                self._head.get("read_s"),
             )
+            self._readings.end(pages if answer.is_unread else None)
         except BaseException as error:
+            self._readings.end(pages if isinstance(error, PageGone) else None)
             # SystemExit included: user code decides here, and cannot end its decider.
             self._give_up(error)
         else:
@@ -103,27 +113,36 @@ class _Decision:
         Raises:
             RunUnknown: the engine does not know it.
         """
-        last, begin = False, True
-        while not last:
+        reading = self._readings.of(workflow_id, run_id)
+        # With what an earlier attempt has read comes a page that it has not: each reads further.
+        events = [event for page in reading.pages for event in _events_down(page)]
+        while reading.token is not None:
             self._channel.send(
-                "need", task=self._task, workflow_id=workflow_id, run_id=run_id, begin=begin
+                "need",
+                task=self._task,
+                workflow_id=workflow_id,
+                run_id=run_id,
+                token=reading.token,
+                is_check=self._decider.is_checking,
             )
-            page = self._next_page()
-            if page is None:
+            frame = self._next_page()
+            if frame is None:
                 raise RunUnknown(workflow_id, run_id)
-            events, last = page
-            begin = False
+            reading.add(frame.body, frame.head["next"])
+            yield [*events, *_events(frame.body)]
+            events = []
+        if events:
             yield events
 
-    def _first_pages(self) -> Iterator[list[dict[str, Any]]]:
+    def _first_pages(self) -> Iterator[bytes]:
         """Yield the pages that come with the task."""
         for _ in range(int(self._head["pages"])):
             page = self._next_page()
             assert page is not None
-            yield page[0]
+            yield page.body
 
-    def _next_page(self) -> tuple[list[dict[str, Any]], bool] | None:
-        """Return a page and whether it is the last; None if there is no such history."""
+    def _next_page(self) -> Frame | None:
+        """Return the frame with the next page; None if there is no such history."""
         while True:
             frame = self._channel.receive()
             if frame is None:
@@ -134,9 +153,7 @@ class _Decision:
                 continue
             if frame.kind == "gone":
                 raise PageGone("the rest of the history could not be read")
-            if frame.kind == "unknown":
-                return None
-            return _events(frame.body), bool(frame.head.get("last"))
+            return None if frame.kind == "unknown" else frame
 
     def _answer(self, answer: Answer) -> None:
         document: dict[str, Any] = {"decisions": answer.decisions}
@@ -163,6 +180,11 @@ class _Decision:
     def _give_up(self, error: BaseException) -> None:
         text = " ".join(f"{type(error).__name__}: {error}".split())
         self._channel.send("gave_up", task=self._task, text=text)
+
+
+def _events_down(body: bytes) -> list[dict[str, Any]]:
+    """Return a page's events, newest first, whichever way it came."""
+    return sorted(_events(body), key=lambda event: -int(event["eventId"]))
 
 
 def _events(body: bytes) -> list[dict[str, Any]]:

@@ -11,16 +11,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 from zlib import crc32
 
 from garcon.description import FlowDescription
 from garcon.errors import EngineError, EngineUnreachable, ServiceError
 from garcon.log import log_event
+from garcon.planning.shardfold import is_shard_type
 from garcon.pool.answers import decision_timeout_s, is_about_content, read_answer
-from garcon.pool.conversation import PAGE_EVENTS, CannotDecide, Decider, DecisionTask
+from garcon.pool.conversation import PAGE_EVENTS, CannotDecide, Decider, DecisionTask, Fetched
 from garcon.pool.dataplane import DataPlane
 from garcon.pool.frames import Frame
 from garcon.pool.jobs import Jobs
@@ -28,7 +31,8 @@ from garcon.pool.journal import Journal
 from garcon.pool.nursery import Child
 from garcon.pool.orphans import terminate, terminate_shards_of
 from garcon.pool.pace import Allowances, Pace
-from garcon.pool.replies import ask_again, fail_execution, with_token
+from garcon.pool.replies import ask_again, fail_execution, with_members
+from garcon.pool.sticky import StickyRuns, own_list
 
 logger = logging.getLogger("garcon.pool")
 
@@ -50,6 +54,10 @@ BLAMED_MAX = 10_000
 #: After a failed poll, full jitter over a doubling bound, seconds.
 REST_FIRST_S = 0.2
 REST_MAX_S = 30.0
+
+#: After a stop, the pool's own list is polled until it is empty; no such poll begins later than
+#: this, seconds: on AWS one may last a minute.
+LAST_POLL_S = 5.0
 
 
 class Deciding:
@@ -91,11 +99,16 @@ class Deciding:
         self._jobs = Jobs()
         self._held: dict[int, DecisionTask] = {}
         self._blames: OrderedDict[str, int] = OrderedDict()
+        self._sticky = StickyRuns(identity, own_list(flow.task_list, uuid.uuid4().hex))
+        self._nothing_held = asyncio.Event()
+        self._nothing_held.set()
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
         self._last_number = 0
         #: Decision tasks answered so far.
         self.decided = 0
+        #: Events that its deciders were given so far.
+        self.fetched = Fetched()
 
     def adopt(self, flow: FlowDescription) -> None:
         """Decide for `flow` as it is after a reload; its domain is the same."""
@@ -106,7 +119,13 @@ class Deciding:
     def add_decider(self, child: Child) -> None:
         """Give decision tasks to this child from now on."""
         self._deciders[child.slot] = Decider(
-            child, self._plane, self._flow, self._jobs, self._on_overdue, self._allowances
+            child,
+            self._plane,
+            self._flow,
+            self._jobs,
+            self._on_overdue,
+            self._allowances,
+            self.fetched,
         )
         self._wake.set()
 
@@ -152,13 +171,16 @@ class Deciding:
         await asyncio.gather(
             self._poll_list(lambda: self._flow.task_list),
             self._poll_list(lambda: self._flow.shard_list),
+            self._poll_list(lambda: self._sticky.task_list, self._has_own_runs),
         )
 
-    async def _poll_list(self, task_list: Callable[[], str]) -> None:
-        """Poll one list, whatever it is called after the last reload."""
+    async def _poll_list(
+        self, task_list: Callable[[], str], is_wanted: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Poll one list while it is wanted, whatever it is called after the last reload."""
         failures = 0
         while not self._stopping.is_set():
-            if not self._has_room():
+            if not (is_wanted() and self._has_room()):
                 self._wake.clear()
                 await self._wake.wait()
                 continue
@@ -183,8 +205,25 @@ class Deciding:
 
     def stop_taking(self) -> None:
         """Send no further poll, and hold no answer any longer."""
+        if self._stopping.is_set():
+            return
         self._stopping.set()
         self._wake.set()
+        if self._has_own_runs():
+            self._jobs.spawn(self._empty_own_list())
+
+    async def _empty_own_list(self) -> None:
+        """Give back what waits on the list that nobody polls after this pool."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + LAST_POLL_S
+        taken = None
+        while taken != self._last_number:
+            # Each answer may have left a decision behind that was scheduled before it came.
+            await self._nothing_held.wait()
+            if loop.time() > until_s:
+                return
+            taken = self._last_number
+            await self._poll(self._sticky.task_list)
 
     @property
     def held(self) -> int:
@@ -196,12 +235,22 @@ class Deciding:
         """Polls that wait, and tasks that are not answered."""
         return len(self._jobs)
 
+    @property
+    def kept_here(self) -> int:
+        """Runs whose decisions come to this pool alone, since other pools decide too."""
+        return len(self._sticky)
+
     async def abort(self) -> None:
-        """Drop every call under way: for a stop that does not wait."""
+        """Drop every call under way, for a stop that does not wait, and tell what was done."""
         await self._jobs.cancel()
+        fetched = {f"events_{name}": count for name, count in asdict(self.fetched).items()}
+        log_event(logger, logging.INFO, "decisions.made", decisions=self.decided, **fetched)
 
     def _usable(self) -> list[Decider]:
         return [one for one in self._deciders.values() if not one.is_leaving]
+
+    def _has_own_runs(self) -> bool:
+        return self._sticky.has_runs(asyncio.get_running_loop().time())
 
     def _has_room(self) -> bool:
         return any(one.queued < QUEUE_A_DECIDER for one in self._usable())
@@ -249,11 +298,16 @@ class Deciding:
             poll=poll,
             head={key: value for key, value in head.items() if key != "events"},
             pages=[page],
+            events=len(head.get("events", ())),
             taken_at_s=asyncio.get_running_loop().time(),
             timeout_s=decision_timeout_s(head) or float(self._flow.decision_timeout_s),
         )
         self._held[task.number] = task
+        self._nothing_held.clear()
         self._journal.hold_decision(task.token)
+        if self._sticky.take(task.run_id, head, task.polled, task.taken_at_s):
+            log_event(logger, logging.INFO, "run.kept", **task.fields, list=self._sticky.task_list)
+            self._wake.set()
         # What arrives while the pool stops is left to whoever polls next.
         decider = None if self._stopping.is_set() else self._choose(task.run_id)
         self._jobs.spawn(self._handle(task, decider))
@@ -282,7 +336,7 @@ class Deciding:
         except EngineError as error:
             log_event(logger, logging.WARNING, "decision.again", **task.fields, why=error)
             if not (isinstance(error, ServiceError) and error.is_unknown_resource):
-                await self._respond(task, ask_again(task.token, blames_run=False))
+                await self._ask_again(task, blames_run=False)
         else:
             self._blames.pop(task.run_id, None)
             self._take_notes(task, answer)
@@ -290,11 +344,14 @@ class Deciding:
             closes = bool(answer.head["closes"])
             shards = [(str(name), str(run)) for name, run in answer.head.get("terminate", ())]
             await terminate(self._plane, self._flow.domain, shards, task.deadline_s)
-            await self._respond(task, with_token(task.token, answer.body), closes=closes)
+            body = with_members(answer.body, self._members(task, self._stopping.is_set()))
+            await self._respond(task, body, closes=closes)
             if closes or answer.head.get("cancels"):
                 self._on_ending_tasks(task.run_id)
         self._held.pop(task.number, None)
         self._journal.let_go(task.token)
+        if not self._held:
+            self._nothing_held.set()
 
     async def _decided(self, task: DecisionTask, decider: Decider | None) -> Frame:
         if decider is None:
@@ -315,7 +372,7 @@ class Deciding:
         if not verdict.blames_run:
             level = logging.INFO if self._stopping.is_set() else logging.WARNING
             log_event(logger, level, "decision.again", **task.fields, why=verdict)
-            await self._respond(task, ask_again(task.token, blames_run=False))
+            await self._ask_again(task, blames_run=False)
             return
         # Kept over the end as well: with shards that were open, SWF takes a close only once it has
         # told of theirs.
@@ -329,7 +386,7 @@ class Deciding:
             return
         level = logging.WARNING
         log_event(logger, level, "decision.again", **task.fields, why=verdict, attempt=blames)
-        await self._respond(task, ask_again(task.token, blames_run=True))
+        await self._ask_again(task, blames_run=True)
 
     async def _hold(self, task: DecisionTask, hold_s: float) -> None:
         """Wait `hold_s` seconds so that one decision serves many completions; less on a stop."""
@@ -337,6 +394,18 @@ class Deciding:
         await self._unless_stopped(min(hold_s, latest_s - asyncio.get_running_loop().time()))
 
     # -- answers ------------------------------------------------------------------------------
+
+    def _members(self, task: DecisionTask, gives_back: bool) -> dict[str, Any]:
+        """Return what every answer to `task` says beside its decisions."""
+        is_shard = is_shard_type(task.head["workflowType"]["name"])
+        home = self._flow.shard_list if is_shard else self._flow.task_list
+        told = self._sticky.members(task.run_id, task.polled, home, gives_back=gives_back)
+        return {"taskToken": task.token, **told}
+
+    async def _ask_again(self, task: DecisionTask, *, blames_run: bool) -> None:
+        """Answer with the timer; whoever is free first may try the decision then."""
+        members = self._members(task, gives_back=True)
+        await self._respond(task, ask_again(members, blames_run=blames_run))
 
     async def _respond(self, task: DecisionTask, body: bytes, *, closes: bool = False) -> None:
         try:
@@ -351,6 +420,7 @@ class Deciding:
             log_event(logger, logging.ERROR, "answer.lost", **task.fields, why=error)
         else:
             if closes:
+                self._sticky.closed(task.run_id, asyncio.get_running_loop().time())
                 self._on_closing(task.run_id)
 
     async def _fail(self, task: DecisionTask, text: str) -> None:

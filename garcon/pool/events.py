@@ -120,6 +120,16 @@ EVENTS: Mapping[str, Event] = {
     "shard.left": Event(
         "WARNING", "A shard could not be terminated; it goes on, or ends with its parent: `why`."
     ),
+    "run.kept": Event(
+        "INFO",
+        "Another pool decides this execution too: its decisions come to this one alone, by `list`, "
+        "for as long as they are taken in time.",
+    ),
+    "decisions.made": Event(
+        "INFO",
+        "What the pool has decided, at its end: `decisions`, and the events that its deciders were "
+        "given for them: `events_polled`, `events_read` besides, `events_checked` for self-checks.",
+    ),
     "decision.note": Event("INFO", "What the decider wants to be known of an execution."),
     # The engine.
     "engine.lost": Event("WARNING", "The engine cannot be reached; told once, tried on."),

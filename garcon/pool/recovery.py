@@ -71,7 +71,8 @@ async def _fail_activity(plane: DataPlane, token: str, kind: Kind = Kind.LOST) -
 
 
 async def _ask_again(plane: DataPlane, token: str) -> None:
-    await _say(plane, "RespondDecisionTaskCompleted", ask_again(token, blames_run=True))
+    body = ask_again({"taskToken": token}, blames_run=True)
+    await _say(plane, "RespondDecisionTaskCompleted", body)
 
 
 async def _say(plane: DataPlane, operation: str, body: dict[str, str] | bytes) -> None:

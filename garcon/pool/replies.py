@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from garcon.history import AGAIN_TIMER, ANEW_TIMER
 from garcon.outcome import DETAILS_MAX, REASON_MAX, cut
 
 
-def with_token(token: str, body: bytes) -> bytes:
-    """Return the decider's JSON object `body` with the task's token as its first member."""
+def with_members(body: bytes, members: Mapping[str, Any]) -> bytes:
+    """Return the decider's JSON object `body`, unread, with `members` (its token, say) before."""
     rest = body[1:]
     comma = b"" if rest == b"}" else b","
-    return b'{"taskToken":' + json.dumps(token).encode() + comma + rest
+    return json.dumps(members).encode()[:-1] + comma + rest
 
 
-def ask_again(token: str, *, blames_run: bool) -> bytes:
+def ask_again(members: Mapping[str, Any], *, blames_run: bool) -> bytes:
     """Return an answer that decides nothing and has the engine ask again at once.
 
     Args:
-        token: the decision task's.
+        members: what it says beside: the decision task's token at least.
         blames_run: whether it may be the run's own fault; such a run is not asked for ever.
     """
     timer_id = AGAIN_TIMER if blames_run else ANEW_TIMER
@@ -27,7 +29,7 @@ def ask_again(token: str, *, blames_run: bool) -> bytes:
         "decisionType": "StartTimer",
         "startTimerDecisionAttributes": {"timerId": timer_id, "startToFireTimeout": "0"},
     }
-    return json.dumps({"taskToken": token, "decisions": [timer]}).encode()
+    return json.dumps({**members, "decisions": [timer]}).encode()
 
 
 def fail_execution(token: str, text: str) -> bytes:

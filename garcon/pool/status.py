@@ -12,12 +12,13 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from garcon.pool.backlog import Backlog, Count
 from garcon.pool.config import PoolConfig
 from garcon.pool.conversation import DecisionTask
-from garcon.pool.service import Service
+from garcon.pool.service import Service, Work
 from garcon.pool.slots import ChildKind, Pool, Slot, State, Stop
 from garcon.pool.tally import RecentRates
 from garcon.pool.tasks import ActivityTask
@@ -75,6 +76,7 @@ class PoolStatus:
             "rates_per_s": {
                 name: round(rate, 3) for name, rate in self._rates.per_s(counts, now_s).items()
             },
+            "deciding": _deciding(work) if work else None,
             "backlog": {name: _plain(count) for name, count in backlog.items()},
             "polls": work.dispatcher.polls_waiting if work else 0,
             "in_hand": work.dispatcher.in_hand if work else 0,
@@ -139,6 +141,13 @@ class PoolStatus:
         activities = [_activity_task(one, now_s) for one in work.dispatcher.tasks_of(slot)]
         decision = work.deciding.task_of(slot)
         return activities + ([_decision_task(decision, now_s)] if decision is not None else [])
+
+
+def _deciding(work: Work) -> dict[str, int]:
+    """Return what deciding has taken: decisions, and the events that deciders were given."""
+    fetched = {f"events_{name}": count for name, count in asdict(work.deciding.fetched).items()}
+    kept = {"kept_runs": work.deciding.kept_here}
+    return {"decisions": work.deciding.decided, **fetched, **kept}
 
 
 def _state(pool: Pool, has_begun: bool) -> str:

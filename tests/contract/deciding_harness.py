@@ -72,9 +72,9 @@ class Pool:
         """Have the decider say something about its task."""
         await self.deciding.on_frame(peer.child, Frame(kind, {"kind": kind, **head}, body))
 
-    async def need(self, peer: Peer, task: int, begin: bool = True, run_id: str = "r") -> None:
+    async def need(self, peer: Peer, task: int, token: str = "", run_id: str = "r") -> None:
         """Have the decider ask for a page of a history."""
-        await self.say(peer, "need", task=task, workflow_id="w", run_id=run_id, begin=begin)
+        await self.say(peer, "need", task=task, workflow_id="w", run_id=run_id, token=token)
 
     async def answer(self, peer: Peer, task: int, **more) -> None:
         """Have the decider answer its task with one decision."""

@@ -306,7 +306,7 @@ def test_a_decider_asks_for_older_pages_and_gives_up_when_there_are_none() -> No
                 assert need is not None
                 assert ("need", 8) == (need.kind, need.head["task"])
                 rest = json.dumps({"events": started_events()[::-1]}).encode()
-                await child.stream.send(last_word, rest, task=8, last=True)
+                await child.stream.send(last_word, rest, task=8, next="")
                 frame = await hear(child)
                 assert frame is not None
                 assert ("gave_up" if last_word == "gone" else "answer") == frame.kind

@@ -90,7 +90,7 @@ def test_all_pages_of_a_poll_are_fetched_and_sent_in_their_order(tmp_path):
 
 
 def test_older_pages_are_served_newest_first_down_to_the_first(tmp_path):
-    """The decider asks page by page; the last one is marked."""
+    """The decider asks page by page; each tells what the next one is asked for with."""
 
     async def scenario() -> None:
         async with a_pool(tmp_path) as pool:
@@ -108,12 +108,12 @@ def test_older_pages_are_served_newest_first_down_to_the_first(tmp_path):
 
             await pool.need(peer, task)
             first = await peer.receive()
-            await pool.need(peer, task, begin=False)
+            await pool.need(peer, task, first.head["next"])
             second = await peer.receive()
             await pool.answer(peer, task)
 
             assert [(one.kind, one.head["task"]) for one in (first, second)] == 2 * [("page", task)]
-            assert [one.head["last"] for one in (first, second)] == [False, True]
+            assert [one.head["next"] for one in (first, second)] == ["more", ""]
             assert all(body["reverseOrder"] for body in asked)
             assert [body.get("nextPageToken") for body in asked] == [None, "more"]
             assert not is_again((await pool.responses(1))[0])

@@ -94,9 +94,9 @@ def test_histories_of_other_runs_are_served_each_from_its_newest_page(tmp_path):
             pool.offer(a_task())
             task = await task_of(peer)
 
-            for run_id, begin in (("r", True), ("shard", True), ("shard", False), ("r", True)):
-                await pool.need(peer, task, begin, run_id)
-                assert (await peer.receive()).head["last"] is False
+            for run_id, token in (("r", ""), ("shard", ""), ("shard", "more"), ("r", "")):
+                await pool.need(peer, task, token, run_id)
+                assert (await peer.receive()).head["next"] == "more"
 
             assert asked == [("r", None), ("shard", None), ("shard", "more"), ("r", None)]
 

@@ -1,0 +1,80 @@
+"""Pages of histories that a decider has read, kept where their reading was broken off.
+
+A decision has little time for reading; where it is not enough, the next attempt goes on with the
+next page. Kept are bytes as they came, for one decided run after the other. Pure. Law: of a run's
+own history only what joins the events that come with its next decision is ever given again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from garcon.deciding.kept import DecisionTask
+
+Run = tuple[str, str]  #: workflow id and run id
+
+#: Bytes of all kept pages; the longest untouched run's go first.
+BYTES_MAX = 64_000_000
+
+
+@dataclass
+class Reading:
+    """What was read of one history, newest first.
+
+    Attributes:
+        pages: bodies, in the order in which they were read.
+        token: asks for the next page; empty for the first one, None after the last.
+    """
+
+    pages: list[bytes] = field(default_factory=list)
+    token: str | None = ""
+
+    def add(self, page: bytes, token: str) -> None:
+        """Add a page and what asks for the one after it; empty where it is the last."""
+        self.pages.append(page)
+        self.token = token or None
+
+
+class Readings:
+    """The readings of decisions, by the run that was decided and the history that was read."""
+
+    def __init__(self, bytes_max: int = BYTES_MAX) -> None:
+        """Keep at most `bytes_max` bytes, but always those of the last run."""
+        self._bytes_max = bytes_max
+        self._kept: OrderedDict[Run, tuple[int, dict[Run, Reading]]] = OrderedDict()
+        self._run: Run = ("", "")
+        self._last = 0
+        self._found: dict[Run, Reading] = {}
+
+    def begin(self, task: DecisionTask) -> None:
+        """Begin a decision."""
+        self._run, self._last = (task.workflow_id, task.run_id), task.started_event_id
+        reached, self._found = self._kept.pop(self._run, (0, {}))
+        if task.events and reached < task.events[0]["eventId"] - 1:
+            # Others have decided meanwhile: between what was read and what came lies a gap.
+            self._found.pop(self._run, None)
+
+    def of(self, workflow_id: str, run_id: str) -> Reading:
+        """Return what was read of a history, for the decision that was begun last."""
+        return self._found.setdefault((workflow_id, run_id), Reading())
+
+    def end(self, unread: Sequence[bytes] | None) -> None:
+        """End the decision.
+
+        Args:
+            unread: the pages that came with it, where reading was broken off; None where not.
+        """
+        found, self._found = self._found, {}
+        if unread is None or not found:
+            return
+        if self._run in found:
+            found[self._run].pages[:0] = reversed(unread)
+        self._kept[self._run] = (self._last, found)
+        while len(self._kept) > 1 and self._size() > self._bytes_max:
+            self._kept.popitem(last=False)
+
+    def _size(self) -> int:
+        found = (reading for _, readings in self._kept.values() for reading in readings.values())
+        return sum(len(page) for reading in found for page in reading.pages)

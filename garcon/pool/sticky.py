@@ -1,0 +1,139 @@
+"""Which runs come back to this pool, where several pools decide one flow.
+
+A run whose decisions go to now this pool, now that one is read from its history again and again.
+SWF can send the next decisions of a run to a list of this pool's own, for as long as it takes them
+in time; else they go back to the list where the run began. A run is kept here only once another
+pool was seen deciding it while this one was at work, so that a pool by itself never has a second
+list to poll. Pure: times are told. Law: a pool that leaves asks for no run, and gives back those
+it has.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+#: How long a decision waits for this pool on its own list before everybody may have it, seconds:
+#: what a pool that is killed costs each of its runs.
+WAIT_S = 5
+
+#: A kept run that is not heard of for so long is waited for no more, seconds.
+QUIET_S = 3_600.0
+
+#: One that was answered with its end is heard of again only if SWF did not take that, seconds.
+CLOSED_S = 10.0
+
+#: Runs that are kept; the longest unheard goes first.
+RUNS_MAX = 1_000
+
+#: Characters of the common list's name in the own one; SWF takes 256 in all.
+NAME_PART = 200
+
+
+def own_list(task_list: str, mark: str) -> str:
+    """Return the name of the list that only one pool polls: the flow's own list and its mark."""
+    return f"{task_list[:NAME_PART]}.{mark}"
+
+
+class StickyRuns:
+    """The runs whose decisions come to this pool's own list."""
+
+    def __init__(self, identity: str, task_list: str) -> None:
+        """Keep none yet.
+
+        Args:
+            identity: what histories call this pool.
+            task_list: the list of its own.
+        """
+        self.task_list = task_list
+        self._identity = identity
+        self._since_s: float | None = None
+        self._until_s: OrderedDict[str, float] = OrderedDict()
+
+    def take(self, run_id: str, head: Mapping[str, Any], task_list: str, now_s: float) -> bool:
+        """Take note of a decision task; return whether its run is kept from now on.
+
+        Args:
+            run_id: the run.
+            head: the first page of the poll's answer.
+            task_list: the list that was polled.
+            now_s: any clock that only goes forward.
+        """
+        if task_list == self.task_list:
+            self._keep(run_id, now_s + QUIET_S)
+            return False
+        # On the common list: an override that there was is over, for it was not taken in time.
+        self._until_s.pop(run_id, None)
+        is_shared = self._was_decided_elsewhere(head)
+        self._note_begin(head)
+        if is_shared:
+            self._keep(run_id, now_s + QUIET_S)
+        return is_shared
+
+    def closed(self, run_id: str, now_s: float) -> None:
+        """Note that a run was answered with its end."""
+        if run_id in self._until_s:
+            self._keep(run_id, now_s + CLOSED_S)
+
+    def has_runs(self, now_s: float) -> bool:
+        """Whether any run is kept, so that the own list has to be polled."""
+        for run_id in [one for one, until_s in self._until_s.items() if until_s <= now_s]:
+            del self._until_s[run_id]
+        return bool(self._until_s)
+
+    def __len__(self) -> int:
+        """Return how many runs are kept."""
+        return len(self._until_s)
+
+    def members(self, run_id: str, polled: str, home: str, *, gives_back: bool) -> dict[str, Any]:
+        """Return what an answer says of the list of the run's next decisions.
+
+        Args:
+            run_id: the run.
+            polled: the list that its decision came from.
+            home: the list of its kind that every pool polls.
+            gives_back: any pool is to have the next decision.
+        """
+        if gives_back:
+            self._until_s.pop(run_id, None)
+            return {"taskList": {"name": home}} if polled == self.task_list else {}
+        if run_id not in self._until_s:
+            return {}
+        return {
+            "taskList": {"name": self.task_list},
+            "taskListScheduleToStartTimeout": str(WAIT_S),
+        }
+
+    def _keep(self, run_id: str, until_s: float) -> None:
+        self._until_s[run_id] = until_s
+        self._until_s.move_to_end(run_id)
+        while len(self._until_s) > RUNS_MAX:
+            self._until_s.popitem(last=False)
+
+    def _was_decided_elsewhere(self, head: Mapping[str, Any]) -> bool:
+        """Whether another pool has begun the run's last decision after this one's first.
+
+        By the engine's own times: a pool that was there before this one, and is no more, is not
+        meant.
+        """
+        began = _began(head, 0, head.get("previousStartedEventId"))
+        if self._since_s is None or began is None or began[0] == self._identity:
+            return False
+        return began[1] >= self._since_s
+
+    def _note_begin(self, head: Mapping[str, Any]) -> None:
+        """Note when this pool has begun its first decision, as the engine tells it."""
+        began = _began(head, -1, head.get("startedEventId"))
+        if self._since_s is None and began is not None:
+            self._since_s = began[1]
+
+
+def _began(head: Mapping[str, Any], place: int, event_id: Any) -> tuple[str | None, float] | None:
+    """Return by whom and when a decision was begun, where that event is at `place` of the page."""
+    events = head.get("events")
+    event = events[place] if events else {}
+    if event.get("eventType") != "DecisionTaskStarted" or event["eventId"] != event_id:
+        return None
+    told = event.get("decisionTaskStartedEventAttributes", {})
+    return told.get("identity"), float(event["eventTimestamp"])

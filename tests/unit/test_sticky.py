@@ -1,0 +1,153 @@
+"""When a run's decisions are asked to come to one pool alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from garcon.pool.sticky import CLOSED_S, QUIET_S, RUNS_MAX, WAIT_S, StickyRuns, own_list
+
+OURS, THEIRS = "host-a:1", "host-b:2"
+COMMON, OWN = "flow", "flow.mark"
+
+
+def started(event_id: int, identity: str | None, at_s: float) -> dict:
+    """Return the event of a decision that `identity` has begun."""
+    told = {"scheduledEventId": event_id - 1}
+    return {
+        "eventId": event_id,
+        "eventType": "DecisionTaskStarted",
+        "eventTimestamp": at_s,
+        "decisionTaskStartedEventAttributes": told | ({"identity": identity} if identity else {}),
+    }
+
+
+def head(previous: str | None, previous_at_s: float, at_s: float) -> dict:
+    """Return a poll's answer: the run was decided by `previous`, and now it is our turn."""
+    return {
+        "previousStartedEventId": 3,
+        "startedEventId": 9,
+        "events": [started(3, previous, previous_at_s), started(9, OURS, at_s)],
+    }
+
+
+def at_work(since_s: float = 100.0) -> StickyRuns:
+    """Return the view of a pool that decides since then."""
+    sticky = StickyRuns(OURS, OWN)
+    first = {
+        "startedEventId": 3,
+        "previousStartedEventId": 0,
+        "events": [started(3, OURS, since_s)],
+    }
+    assert not sticky.take("another", first, COMMON, 0.0)
+    return sticky
+
+
+def words(sticky: StickyRuns, polled: str = COMMON, gives_back: bool = False) -> dict:
+    """Return what an answer says of the list."""
+    return sticky.members("r", polled, COMMON, gives_back=gives_back)
+
+
+STICK = {"taskList": {"name": OWN}, "taskListScheduleToStartTimeout": str(WAIT_S)}
+
+
+@pytest.mark.parametrize(
+    ("identity", "at_s", "is_kept"),
+    [
+        (OURS, 150.0, False),
+        (THEIRS, 99.0, False),
+        (THEIRS, 100.0, True),
+        (THEIRS, 150.0, True),
+        (None, 150.0, True),
+    ],
+)
+def test_a_run_is_kept_once_another_pool_decided_it_while_this_one_was_at_work(
+    identity, at_s, is_kept
+):
+    """A pool of an earlier day, or this one itself, is no reason."""
+    sticky = at_work()
+
+    assert is_kept is sticky.take("r", head(identity, at_s, 160.0), COMMON, 0.0)
+
+    assert (STICK if is_kept else {}) == words(sticky)
+    assert is_kept is sticky.has_runs(0.0)
+
+
+def test_the_first_decision_of_a_pool_keeps_nothing():
+    """It knows of no time at which both were there."""
+    sticky = StickyRuns(OURS, OWN)
+
+    assert not sticky.take("r", head(THEIRS, 150.0, 160.0), COMMON, 0.0)
+    assert {} == words(sticky)
+
+
+def test_a_page_that_does_not_begin_with_the_last_decision_says_nothing():
+    """A whole history, an empty page, or another event in its place."""
+    sticky = at_work()
+    odd = {"eventId": 3, "eventType": "TimerFired", "eventTimestamp": 150.0}
+
+    for events in ([], [odd, started(9, OURS, 160.0)], [started(2, THEIRS, 150.0)]):
+        page = {"previousStartedEventId": 3, "startedEventId": 9, "events": events}
+        assert not sticky.take("r", page, COMMON, 0.0)
+
+
+def test_every_answer_about_a_kept_run_asks_for_the_next_one():
+    """An answer that is lost in between changes nothing."""
+    sticky = at_work()
+    sticky.take("r", head(THEIRS, 150.0, 160.0), COMMON, 0.0)
+
+    assert not sticky.take("r", head(OURS, 160.0, 170.0), OWN, 1.0)
+
+    assert STICK == words(sticky, OWN)
+
+
+def test_a_run_that_came_back_to_the_common_list_is_no_longer_kept():
+    """Its decision was not taken in time: whoever is free may have it."""
+    sticky = at_work()
+    sticky.take("r", head(THEIRS, 150.0, 160.0), COMMON, 0.0)
+
+    sticky.take("r", head(OURS, 160.0, 170.0), COMMON, 1.0)
+
+    assert {} == words(sticky)
+    assert not sticky.has_runs(1.0)
+
+
+def test_a_pool_that_leaves_gives_its_runs_back():
+    """One that is on its list goes to the common one; one that is not there yet stays."""
+    sticky = at_work()
+    sticky.take("r", head(THEIRS, 150.0, 160.0), COMMON, 0.0)
+    assert {} == words(sticky, COMMON, gives_back=True)
+
+    sticky.take("r", head(OURS, 160.0, 170.0), OWN, 1.0)
+    assert {"taskList": {"name": COMMON}} == words(sticky, OWN, gives_back=True)
+    assert not sticky.has_runs(1.0)
+
+
+def test_the_own_list_is_polled_only_while_a_kept_run_may_come():
+    """A closed run could come back only if SWF did not take its end; a quiet one not for ever."""
+    sticky = at_work()
+    sticky.take("r", head(THEIRS, 150.0, 160.0), COMMON, 0.0)
+    assert sticky.has_runs(QUIET_S - 1)
+
+    sticky.closed("r", 5.0)
+    sticky.closed("never kept", 5.0)
+
+    assert sticky.has_runs(5.0 + CLOSED_S - 1)
+    assert not sticky.has_runs(5.0 + CLOSED_S)
+    sticky.take("r", head(THEIRS, 150.0, 160.0), COMMON, 0.0)
+    assert not sticky.has_runs(QUIET_S)
+
+
+def test_the_kept_runs_are_bounded():
+    """The longest unheard goes, and comes back over the common list."""
+    sticky = at_work()
+    for number in range(RUNS_MAX + 5):
+        sticky.take(f"r-{number}", head(THEIRS, 150.0, 160.0), COMMON, 0.0)
+
+    assert RUNS_MAX == len(sticky)
+    assert {} == sticky.members("r-0", COMMON, COMMON, gives_back=False)
+
+
+def test_the_name_of_the_own_list_fits():
+    """SWF takes 256 characters."""
+    assert "flow.mark" == own_list("flow", "mark")
+    assert 256 > len(own_list(256 * "x", 32 * "y"))
