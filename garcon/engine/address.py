@@ -91,13 +91,20 @@ def read_address(path: Path) -> Address | None:
 
 
 def write_address(path: Path, address: Address) -> None:
-    """Replace the address file at once, so that no reader ever sees half of it."""
+    """Replace the address file at once, so that no reader ever sees half of it.
+
+    Raises:
+        OSError: It cannot be written; the one before stays.
+    """
     text = json.dumps({"url": address.url, "pid": address.pid, "nonce": address.nonce})
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
     file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         os.write(file, text.encode())
+    except OSError as error:
+        draft.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         os.close(file)
     draft.replace(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -17,7 +18,14 @@ from pathlib import Path
 import pytest
 
 from garcon.engine import ensure
-from garcon.engine.address import Address, EngineFiles, answers, read_address, take_lock
+from garcon.engine.address import (
+    Address,
+    EngineFiles,
+    answers,
+    read_address,
+    take_lock,
+    write_address,
+)
 from garcon.engine.ensure import EngineStartError, ensure_engine
 from garcon.engine.lease import Lease, LeaseTaken
 
@@ -325,3 +333,23 @@ def test_lock_on_a_file_that_was_removed_meanwhile_counts_for_nothing(tmp_path: 
     assert path.stat().st_ino == os.fstat(fresh).st_ino
     os.close(ghost)
     os.close(fresh)
+
+
+def test_address_that_cannot_be_written_leaves_the_old_one_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk: no half file, no draft left behind, and the error says which file it was."""
+    path = tmp_path / "engine.db.address"
+    old = Address("http://127.0.0.1:1", 1, "old")
+    write_address(path, old)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(OSError, match=r"No space left on device: '.*engine\.db\.address'"):
+            write_address(path, Address("http://127.0.0.1:2", 2, "new"))
+
+    assert read_address(path) == old
+    assert list(tmp_path.iterdir()) == [path]
