@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import uuid
 from collections.abc import Generator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import count
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias
 from urllib.parse import urlsplit
@@ -25,6 +28,7 @@ import aiohttp
 import backoff
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError
+from multidict import istr
 from yarl import URL
 
 from garcon.client import Engine, boto_session, credentials_for, swf_client
@@ -53,6 +57,12 @@ KEEP_ALIVE_S = 15.0
 PAUSE_FIRST_S = 0.1
 PAUSE_MAX_S = 5.0
 
+#: Names whose case is folded once rather than at each call.
+_INVOCATION, _ATTEMPT = istr("amz-sdk-invocation-id"), istr("amz-sdk-request")
+
+_ID_HEAD = str(uuid.uuid4())[:24]
+_ID_TAIL = count(secrets.randbits(48))
+
 #: What AWS says to credentials that were good once.
 EXPIRED = frozenset({"ExpiredTokenException", "ExpiredToken", "UnrecognizedClientException"})
 
@@ -65,6 +75,12 @@ class PollRecord(Protocol):
 
     def poll_ended(self, invocation_id: str) -> None:
         """Note that its answer was taken in."""
+
+
+class _Request(aiohttp.ClientRequest):
+    """A request with no headers but those it is given: what botocore would not send stays out."""
+
+    DEFAULT_HEADERS = {}  # noqa: RUF012 - never changed, and as aiohttp declares it
 
 
 class _NotSent(EngineUnreachable):
@@ -145,7 +161,8 @@ class DataPlane:
                 resolver=HelperResolver(self._helper),
                 ssl=self._way.route.tls or True,
             ),
-            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
+            request_class=_Request,
+            headers={"Accept-Encoding": "identity", "User-Agent": self._way.user_agent},
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
@@ -320,10 +337,8 @@ class DataPlane:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         headers = self._signer.headers(target, data)
-        headers["Accept-Encoding"] = "identity"
-        headers["User-Agent"] = self._way.user_agent
-        headers["amz-sdk-invocation-id"] = call_id
-        headers["amz-sdk-request"] = f"attempt={attempt}"
+        headers[_INVOCATION] = call_id
+        headers[_ATTEMPT] = f"attempt={attempt}"
         try:
             async with self._http.request(
                 "POST",
@@ -332,7 +347,7 @@ class DataPlane:
                 headers=headers,
                 proxy=self._way.route.proxy,
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S),
+                timeout=_bounds(timeout_s),
             ) as response:
                 answer = await response.read()
         except asyncio.TimeoutError:
@@ -395,7 +410,13 @@ def _encoded(body: Body) -> bytes:
 
 
 def _new_id() -> str:
-    return str(uuid.uuid4())
+    """Return an id that no other call has: a UUID as random as any, drawn once and counted on."""
+    return f"{_ID_HEAD}{next(_ID_TAIL) & 0xFFFFFFFFFFFF:012x}"
+
+
+@lru_cache(maxsize=16)
+def _bounds(timeout_s: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S)
 
 
 def _pauses() -> Generator[float, None, None]:

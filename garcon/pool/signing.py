@@ -22,9 +22,13 @@ from typing import Any
 from botocore.auth import EMPTY_SHA256_HASH, SIGV4_TIMESTAMP, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
+from multidict import istr
 
 SERVICE = "swf"
 CONTENT_TYPE = "application/x-amz-json-1.0"
+
+#: Names whose case is folded once rather than at each call.
+_DATE, _AUTHORIZATION = istr("X-Amz-Date"), istr("Authorization")
 
 
 @dataclass(frozen=True)
@@ -88,8 +92,8 @@ class PlaneSigner(SigV4Auth):
         signature = self.signature(self.string_to_sign(request, canonical), request)
         return {
             **form.headers,
-            "X-Amz-Date": stamp,
-            "Authorization": (
+            _DATE: stamp,
+            _AUTHORIZATION: (
                 f"AWS4-HMAC-SHA256 Credential={self.scope(request)}, "
                 f"SignedHeaders={form.signed}, Signature={signature}"
             ),
@@ -124,5 +128,6 @@ class PlaneSigner(SigV4Auth):
         if not found or between == rest:
             raise AssertionError("botocore signs in a form that garcon does not know")
         signed = self.signed_headers(self.headers_to_sign(request))
-        headers = {name: str(value) for name, value in request.headers.items()}
+        items = request.headers.items()
+        headers: dict[str, str] = {istr(name): str(value) for name, value in items}
         return _Form(before, between, signed, headers)

@@ -57,6 +57,7 @@ COMMANDS = ("garcon.cli", "garcon.engine.__main__")
 BROUGHT_BY = {
     "botocore": "boto3",
     "concurrent_log_handler": "concurrent-log-handler",
+    "multidict": "aiohttp",
     "yarl": "aiohttp",
 }
 
