@@ -11,23 +11,16 @@ import pytest
 from garcon.description import FlowDescription
 from garcon.errors import ServiceError, UsageError
 from garcon.outcome import Kind, decode_failure
-from garcon.pool.frames import Frame
+from tests.contract.dispatcher_harness import (
+    FETCH,
+    FLOW,
+    SEND,
+    a_pool,
+    a_task,
+    all_that_is_answered,
+    says,
+)
 from tests.contract.pool_stand_ins import wait_until
-from tests.contract.test_dispatcher import FETCH, FLOW, a_pool, a_task
-
-SEND = replace(FETCH, name="send", type_name="flow_send", task_list="flow_send")
-
-
-def says(run: Frame, kind: str, body: bytes = b"{}", **head) -> Frame:
-    """Return what a worker says of the task that it was sent."""
-    return Frame(kind, {"kind": kind, "task": run.head["task"], **head}, body)
-
-
-async def all_that_is_answered(pool, count: int) -> list[tuple[str, dict]]:
-    """Return the answers once there are so many, and everything is let go."""
-    answers = await pool.plane.wait_answers(count)
-    await wait_until(lambda: pool.dispatcher.held == 0)
-    return answers
 
 
 def test_a_task_over_its_time_fails_with_the_reason_and_its_worker_goes(tmp_path):

@@ -11,8 +11,8 @@ import pytest
 from garcon.errors import ServiceError
 from garcon.pool import delivery
 from garcon.pool.frames import Frame
+from tests.contract.dispatcher_harness import FETCH, FLOW, Pool, a_pool, a_task
 from tests.contract.pool_stand_ins import Peer, wait_until
-from tests.contract.test_dispatcher import FETCH, FLOW, Pool, a_pool, a_task
 
 COMPLETED, FAILED = "RespondActivityTaskCompleted", "RespondActivityTaskFailed"
 

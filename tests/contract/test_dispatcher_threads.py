@@ -17,9 +17,16 @@ from garcon.pool.facts import KillAsked, RetireAsked
 from garcon.pool.recycling import Share
 from garcon.pool.slate import HEARING_PLACE, Slate
 from garcon.pool.slots import ChildKind
+from tests.contract.dispatcher_harness import (
+    FETCH,
+    SEND,
+    Pool,
+    a_pool,
+    a_task,
+    all_that_is_answered,
+    says,
+)
 from tests.contract.pool_stand_ins import Peer
-from tests.contract.test_dispatcher import FETCH, Pool, a_pool, a_task
-from tests.contract.test_dispatcher_bounds import SEND, all_that_is_answered, says
 
 ASK = replace(FETCH, threads=2)
 BOTH = FlowDescription("dev", "flow", "1.0", (ASK, SEND))
