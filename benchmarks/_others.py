@@ -334,7 +334,7 @@ def environment_of(packages: tuple[str, ...]) -> Path:
     python = folder / "bin" / "python"
     if not (folder / "complete").exists():
         print(f"   making an environment for {name}", flush=True)
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         subprocess.run([*install, *packages], check=True, timeout=INSTALL_S)
         (folder / "complete").touch()
