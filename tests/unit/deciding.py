@@ -45,3 +45,16 @@ def numbers(count: int, key: str = "number") -> Any:
         return ({key: number} for number in range(count))
 
     return generate
+
+
+def days_by_countries(days: int, countries: int, **options: Any) -> SimpleNamespace:
+    """Return a flow of one activity, a fan-out with these options behind it, and a last one."""
+    return flow_of(
+        prepare={},
+        country_day={
+            "requires": ["prepare"],
+            "generators": [numbers(days, "day"), numbers(countries, "country")],
+            **options,
+        },
+        summary={"requires": ["country_day"]},
+    )

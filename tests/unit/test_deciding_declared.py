@@ -9,22 +9,13 @@ import pytest
 from garcon import task
 from garcon.outcome import Failure, Kind, encode_failure
 from garcon.runner import Sync
-from tests.unit.deciding import decider_of, flow_of, numbers
+from tests.unit.deciding import days_by_countries, decider_of, flow_of, numbers
 from tests.unit.swf_histories import Swf, decide, play
 
 
 def metrics(days=7, countries=10, **options):
     """Return the flow of the main job: prepare, days x countries, summary."""
-    return flow_of(
-        prepare={},
-        country_day={
-            "requires": ["prepare"],
-            "generators": [numbers(days, "day"), numbers(countries, "country")],
-            "retry": 3,
-            **options,
-        },
-        summary={"requires": ["country_day"]},
-    )
+    return days_by_countries(days, countries, **{"retry": 3, **options})
 
 
 def ids(swf, kind="ActivityTaskScheduled"):

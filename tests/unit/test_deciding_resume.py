@@ -11,21 +11,13 @@ from hypothesis import strategies as st
 from garcon import task
 from garcon.manifest import Manifest, bits_of, ranges_of, ranges_of_bits, size_of
 from garcon.runner import Sync
-from tests.unit.deciding import decider_of, flow_of, numbers
+from tests.unit.deciding import days_by_countries, decider_of, flow_of
 from tests.unit.swf_histories import Swf, World, play_world
 
 
 def metrics(days=4, countries=25, **options):
     """Return prepare, days x countries, summary."""
-    return flow_of(
-        prepare={},
-        country_day={
-            "requires": ["prepare"],
-            "generators": [numbers(days, "day"), numbers(countries, "country")],
-            **options,
-        },
-        summary={"requires": ["country_day"]},
-    )
+    return days_by_countries(days, countries, **options)
 
 
 def resumed(world, number=2, **more):

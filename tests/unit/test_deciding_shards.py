@@ -27,7 +27,7 @@ from garcon.planning.shards import (
     result_from_markers,
 )
 from garcon.runner import Sync
-from tests.unit.deciding import decider_of, flow_of, numbers
+from tests.unit.deciding import days_by_countries, decider_of, flow_of, numbers
 from tests.unit.swf_histories import Swf, World, play_world
 
 
@@ -47,15 +47,7 @@ def noise(seed, count):
 
 def year(days=40, countries=30, **options):
     """Return a flow whose fan-out is larger than its shards."""
-    return flow_of(
-        prepare={},
-        country_day={
-            "requires": ["prepare"],
-            "generators": [numbers(days, "day"), numbers(countries, "country")],
-            **options,
-        },
-        summary={"requires": ["country_day"]},
-    )
+    return days_by_countries(days, countries, **options)
 
 
 def test_a_large_fan_out_runs_in_shards_each_instance_once():

@@ -12,7 +12,7 @@ from garcon.pool.lifecycle import (
     ZygoteGone,
     ZygoteReady,
 )
-from tests.unit.test_lifecycle import Life
+from tests.unit.pool_life import Life
 
 
 def test_a_flow_that_is_refused_at_the_start_ends_the_pool_with_the_refusal_s_own_code() -> None:
