@@ -8,7 +8,7 @@ six such questions a second for a whole account.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from garcon.errors import EngineError
 from garcon.pool import sizing
@@ -19,6 +19,9 @@ from garcon.pool.resources import Machine
 
 LOOK_S = 1.0
 COUNT_TIMEOUT_S = 5.0
+
+#: At each look this part of what workers were seen to use is forgotten: half of it in six minutes.
+FORGOTTEN_PART = 0.01
 
 
 def bounds_for(machine: Machine, max_procs: int | None) -> sizing.Bounds:
@@ -51,6 +54,16 @@ class AutoSize:
         self._machine = machine
         self._bounds = bounds_for(machine, max_procs)
         self._on_size = on_size
+        self._worker_memory = 0
+
+    def note_memory(self, used: Iterable[int]) -> None:
+        """Take note of what the workers have for themselves at this moment, bytes each.
+
+        The most that one had counts, for a while after it has gone as well: the next one may be
+        given the same work.
+        """
+        kept = int(self._worker_memory * (1.0 - FORGOTTEN_PART))
+        self._worker_memory = max(kept, max(used, default=0))
 
     @property
     def cap(self) -> int:
@@ -83,6 +96,7 @@ class AutoSize:
             cpu_busy=load.busy,
             memory_limit=load.memory_limit,
             memory_free=load.memory_free,
+            worker_memory=self._worker_memory,
         )
 
 

@@ -62,7 +62,7 @@ class Shortage:
         """Nothing has been told yet."""
         self._told_s = float("-inf")
 
-    def tell(self, error: BaseException | None, now_s: float) -> None:
+    def note(self, error: BaseException | None, now_s: float) -> None:
         """Log it, unless that was done within the last minute; `now_s` is loop time."""
         if now_s - self._told_s < TOLD_EVERY_S:
             return

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from garcon.description import FlowDescription
@@ -59,6 +59,7 @@ from garcon.pool.resources import Machine
 from garcon.pool.service import Service
 from garcon.pool.slots import ChildKind, Pool, Rules, State
 from garcon.pool.stacks import Stacks
+from garcon.pool.vitals import Vital
 
 logger = logging.getLogger("garcon.pool")
 
@@ -121,6 +122,11 @@ class Supervisor:
             config, display, self._on_overdue, autosize, mission, on_fact=self._facts.put_nowait
         )
         self._observatory = Observatory(config, self._service, lambda: self._pool)
+        if autosize is not None:
+            sized = autosize
+            self._observatory.vitals.on_look.append(
+                lambda seen, _: sized.note_memory(self._memory_of_workers(seen))
+            )
         self._described = asyncio.Event()
         self._flow: FlowDescription | None = None
         self._starting: dict[int, asyncio.Task[Any]] = {}
@@ -442,6 +448,11 @@ class Supervisor:
     def _on_size(self, workers: int, busy: frozenset[int]) -> None:
         self._facts.put_nowait(Resized(workers, busy))
 
+    def _memory_of_workers(self, seen: Mapping[int, Vital]) -> list[int]:
+        slots = self._pool.slots.values()
+        pids = [slot.pid for slot in slots if slot.kind is ChildKind.WORKER]
+        return [seen[pid].memory for pid in pids if pid is not None and pid in seen]
+
     def _on_overdue(self, slot: int) -> None:
         """Have a child that overran its time write where it hangs, and end it."""
         child = self._child(slot)
@@ -456,7 +467,7 @@ class Supervisor:
         if is_shortage(error) and "socket" in context:
             # Somebody wants to look at the pool, and there is no descriptor to let him in by. The
             # loop tries again by itself; those who are in, and the work, go on.
-            self._shortage.tell(error, loop.time())
+            self._shortage.note(error, loop.time())
             return
         log_event(logger, logging.ERROR, "pool.accident", exc_info=error, text=text)
         if self._failure is None and error is not None:

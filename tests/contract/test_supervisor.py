@@ -226,6 +226,20 @@ def test_a_stop_while_the_engine_does_not_answer_is_obeyed_at_once():
     asyncio.run(scenario())
 
 
+def test_an_automatic_pool_knows_what_its_workers_use(engine):
+    """Else it would grow by a guess."""
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url, procs=None)) as house:
+            await house.until_told("event=pool.ready")
+            size = house.supervisor._service._autosize
+            await house.until(lambda: size._worker_memory > 0, "a look at the workers")
+            tell(signal.SIGTERM)
+            assert await house.ended() == 0
+
+    asyncio.run(scenario())
+
+
 def test_an_accident_of_garcon_s_own_ends_the_pool_with_its_text(
     engine, tmp_path, gate, monkeypatch
 ):

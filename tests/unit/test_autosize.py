@@ -55,12 +55,19 @@ def _quick(monkeypatch):
     monkeypatch.setattr(autosize, "LOOK_S", 0.0)
 
 
-def watch(plane: Plane, workers: Workers, until: Any, max_procs: int | None = None) -> list[int]:
+def watch(
+    plane: Plane,
+    workers: Workers,
+    until: Any,
+    max_procs: int | None = None,
+    memory: tuple[int, ...] = (),
+) -> list[int]:
     """Return the sizes that were wanted until `until` came true."""
     wanted: list[int] = []
 
     async def scenario() -> None:
         size = AutoSize(Machine(), max_procs, lambda count, _: wanted.append(count))
+        size.note_memory(memory)
         running = asyncio.ensure_future(size.run(plane, workers, "dev"))
         deadline_s = asyncio.get_running_loop().time() + PATIENCE_S
         while not until(wanted) and not running.done():
@@ -83,6 +90,27 @@ def test_a_pool_whose_workers_are_all_busy_grows_while_work_waits():
 
     assert wanted[0] > first_size(Machine(), 6)
     assert max(wanted) <= 6
+
+
+def test_a_pool_grows_by_as_many_workers_as_the_memory_holds():
+    """Measured by the largest of those there are: of 12 GiB a tenth of 16 stays free."""
+    counted = Plane(b'{"count":99}')
+
+    wanted = watch(counted, Workers("a"), bool, 64, memory=(1 << 30, 6 << 30))
+
+    assert wanted[0] == first_size(Machine(), 64) + 1
+
+
+def test_what_workers_were_seen_to_use_is_forgotten_slowly():
+    """Who takes the place of a large one may be given the same work; for ever it says nothing."""
+    size = AutoSize(Machine(), 64, lambda *_: None)
+    size.note_memory([6 << 30])
+    size.note_memory([1 << 20])
+    assert size._worker_memory > 5 << 30
+
+    for _ in range(2000):
+        size.note_memory([1 << 20])
+    assert size._worker_memory == 1 << 20
 
 
 def test_each_list_has_its_turn_and_a_reload_s_new_lists_as_well():
