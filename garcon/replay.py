@@ -4,23 +4,36 @@ Every answered decision of a history is planned again from the events that it ha
 limit on what may be scheduled. What was decided has to be, in order, the beginning of what is
 planned now: pace and time may have cut it short, but nothing may differ. `check_files(flow, paths)`
 is for the tests of a flow. Law: the history is the truth and is not changed; nothing is sent.
+
+A fan-out that a decision froze is taken as it was frozen, for generators may depend on the clock
+and a run never asks them twice; that they give something else now is told, and counts for nothing.
+Nor does an end that the pool gave an execution, since no decider had decided it, or a key of an
+input that begins with `garcon.`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from garcon.deciding.flowdecider import FlowDecider
+from garcon.canonical import OWN_PREFIX
+from garcon.deciding.flowdecider import FlowDecider, Lists, generated_now
 from garcon.deciding.kept import FetchRun, RunUnknown, settle_owed
-from garcon.errors import GarconError, UsageError
+from garcon.errors import DecisionError, GarconError, ManifestError, UsageError
 from garcon.flow import check_flow, describe
 from garcon.history import AGAIN_TIMER, ANEW_TIMER, RunState
+from garcon.manifest import MARKER, Manifest, Parts
 from garcon.planner import Planning
 from garcon.planning.batch import DUE_TIMER, MORE_TIMER
+from garcon.planning.plan import NeedFreeze
+from garcon.pool.replies import is_own_reason
+
+if TYPE_CHECKING:
+    from garcon.activity import Activity
 
 Event = Mapping[str, Any]
 
@@ -86,12 +99,14 @@ class Replayed:
         decided: what was decided then.
         planned: what would be decided now without a limit, in SWF's form.
         mismatch: the first difference in one line; None where there is none.
+        notes: what is otherwise worth knowing, and no difference.
     """
 
     started_event_id: int
     decided: tuple[Decided, ...]
     planned: tuple[Mapping[str, Any], ...]
     mismatch: str | None
+    notes: tuple[str, ...] = ()
 
 
 def replay(
@@ -113,15 +128,75 @@ def replay(
     """
     state = RunState(*execution)
     told = _told_by_decision(events)
+    ended = _ended_by_pool(events)
     folded = 0
     for started, completed in _answered(events):
         state.fold(events[folded:started])
         folded = started
         settle_owed(state, fetch_run)
         decided = told.get(completed, ())
+        if ended is not None and [one.kind for one in decided] == ["FailWorkflowExecution"]:
+            yield Replayed(started, decided, (), None, (f"the pool ended it: {ended}",))
+            continue
+        recorded = _Recorded(decided)
         planning = Planning(state, decider.flow_of(state))
-        planned = tuple(decider.answer(planning, fetch_run).decisions)
-        yield Replayed(started, decided, planned, _mismatch(started, decided, planned))
+        with recorded.given_by(decider):
+            planned = tuple(decider.answer(planning, fetch_run).decisions)
+        found = _mismatch(started, decided, planned)
+        yield Replayed(started, decided, planned, found, tuple(recorded.notes))
+
+
+class _Recorded:
+    """The fan-outs that one decision froze, given in place of what generators give now.
+
+    Attributes:
+        notes: where they would give something else.
+    """
+
+    def __init__(self, decided: Iterable[Decided]) -> None:
+        self.notes: list[str] = []
+        self._manifests: dict[tuple[str, str], Manifest] = {}
+        parts = Parts()
+        for one in decided:
+            if one.attributes.get("markerName") == MARKER:
+                with suppress(ManifestError):  # its reading fails in the fold, which tells why
+                    manifest = parts.add(one.attributes.get("details", ""))
+                    if manifest is not None:
+                        self._manifests[manifest.activity, manifest.schedule_id] = manifest
+
+    @contextmanager
+    def given_by(self, decider: FlowDecider) -> Iterator[None]:
+        """Have `decider` take them meanwhile."""
+        before, decider.generated = decider.generated, self._generated
+        try:
+            yield
+        finally:
+            decider.generated = before
+
+    def _generated(self, need: NeedFreeze, activity: Activity) -> Lists:
+        manifest = self._manifests.get((need.activity.name, need.schedule_id))
+        if manifest is None or manifest.lists is None:
+            return generated_now(need, activity)
+        about = f"the generators of {manifest.activity}"
+        try:
+            now = generated_now(need, activity)
+        except DecisionError as error:
+            self.notes.append(f"{about} fail now: {error}")
+        else:
+            if now != manifest.lists:
+                count = replace(manifest, lists=now).count
+                self.notes.append(
+                    f"{about} give others now: {count:,} instances, {manifest.count:,} were frozen"
+                )
+        return manifest.lists
+
+
+def _ended_by_pool(events: Sequence[Event]) -> str | None:
+    """Return the reason where the pool itself has failed the execution, None where it has not."""
+    last = events[-1] if events else {}
+    found = last.get("workflowExecutionFailedEventAttributes", {})
+    reason = str(found.get("reason", ""))
+    return reason if is_own_reason(reason) else None
 
 
 def check_replay(
@@ -249,9 +324,23 @@ def _difference(then: Decided, now: Mapping[str, Any]) -> str | None:
         return f"now it is {kind}"
     found = now[f"{kind[0].lower()}{kind[1:]}DecisionAttributes"]
     for name, value in then.attributes.items():
-        if found.get(name) != value:
+        if not _is_same(name, value, found.get(name)):
             return f"{name} was {_short(value)} and is {_short(found.get(name))} now"
     return None
+
+
+def _is_same(name: str, then: Any, now: Any) -> bool:
+    return then == now or (name == "input" and _without_own_keys(then) == _without_own_keys(now))
+
+
+def _without_own_keys(text: Any) -> Any:
+    try:
+        data = json.loads(text)
+    except (ValueError, TypeError):
+        return text
+    if not isinstance(data, dict):
+        return data
+    return {key: value for key, value in data.items() if not key.startswith(OWN_PREFIX)}
 
 
 def _words(one: Decided) -> str:

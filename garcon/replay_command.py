@@ -104,10 +104,13 @@ def _replay_one(
 def _line(one: Replayed) -> str:
     """Return what was decided and what would be, in one line."""
     told = f"decision {one.started_event_id}: {_counted(each.kind for each in one.decided)}"
+    notes = "".join(f" ({note})" for note in one.notes)
     if one.mismatch is not None:
-        return f"{told}; DIFFERS: {one.mismatch}"
+        return f"{told}; DIFFERS: {one.mismatch}{notes}"
+    if not one.planned and one.notes:
+        return f"{told};{notes}"
     more = [each["decisionType"] for each in one.planned[len(one.decided) :]]
-    return f"{told}; now as well{', then ' + _counted(more) if more else ''}"
+    return f"{told}; now as well{', then ' + _counted(more) if more else ''}{notes}"
 
 
 def _counted(kinds: Iterable[str]) -> str:
@@ -125,4 +128,5 @@ def _facts(workflow_id: str, one: Replayed) -> dict[str, Any]:
         "decided": Counter(each.kind for each in one.decided),
         "planned": Counter(each["decisionType"] for each in one.planned),
         "difference": one.mismatch,
+        "notes": one.notes,
     }

@@ -42,6 +42,7 @@ from garcon.flow import activities_by_name
 from garcon.history import ANEW_TIMER, RunState
 from garcon.instance import ActivityInstanceNotReadyException
 from garcon.log import GarconLogger
+from garcon.manifest import Item
 from garcon.planner import Planning, plan_declared
 from garcon.planning.batch import Decision, start_timer
 from garcon.planning.checks import check_decisions
@@ -68,6 +69,16 @@ EARLIER_KEPT = 8
 
 #: Share of a decision's timeout that reading histories may take; the rest is for deciding.
 HISTORY_SHARE = 0.5
+
+
+#: What the generators of an activity give: their lists, None where there are none.
+Lists = tuple[tuple[Item, ...], ...] | None
+Generated = Callable[[NeedFreeze, "Activity"], Lists]
+
+
+def generated_now(need: NeedFreeze, activity: Activity) -> Lists:
+    """Return the lists of an activity's generators, which are run."""
+    return run_generators(need.activity.name, activity, need.context)
 
 
 class TookTooLong(GarconError):
@@ -111,6 +122,7 @@ class FlowDecider(GarconLogger):
         domain: SWF's domain.
         version: version of the workflow type.
         task_list: task list of the decisions; equals the flow's name.
+        generated: gives the lists of generators; what replays a history gives those of then.
     """
 
     def __init__(
@@ -140,6 +152,7 @@ class FlowDecider(GarconLogger):
         self._kept = KeptStates(max_runs, max_bytes)
         self._activities = activities_by_name(flow)
         self._earlier: dict[Earlier, WholeRun] = {}
+        self.generated: Generated = generated_now
 
     def decide(
         self,
@@ -219,7 +232,12 @@ class FlowDecider(GarconLogger):
         return _answer(planning, lambda: plan_custom(planning, decider, user))
 
     def _user(self, fetch_run: FetchRun | None) -> UserCode:
-        return UserCode(self._activity_of, self._carried, lambda need: self._taken(need, fetch_run))
+        return UserCode(
+            self._activity_of,
+            self._carried,
+            lambda need: self._taken(need, fetch_run),
+            self.generated,
+        )
 
     def _activity_of(self, need: Need) -> Activity:
         return self._activities[need.activity.name]
@@ -361,11 +379,13 @@ class UserCode:
         activity_of: gives the activity that a need is about.
         carried: gives the keys of results that later activities read, None for all.
         taken: gives what an earlier execution has done.
+        generated: gives the lists of an activity's generators.
     """
 
     activity_of: Callable[[Need], Activity]
     carried: Callable[[Mapping[str, Any]], tuple[str, ...] | None]
     taken: Callable[[NeedEarlier], Taken]
+    generated: Generated = generated_now
 
 
 def drive(steps: Generator[Need, Any, T], user: UserCode) -> T:
@@ -382,7 +402,7 @@ def drive(steps: Generator[Need, Any, T], user: UserCode) -> T:
             return result
         activity = user.activity_of(need)
         if isinstance(need, NeedFreeze):
-            answer = run_generators(need.activity.name, activity, need.context)
+            answer = user.generated(need, activity)
             continue
         if isinstance(need, NeedShard):
             seen = fresh(need.context)

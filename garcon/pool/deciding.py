@@ -31,7 +31,13 @@ from garcon.pool.journal import Journal
 from garcon.pool.nursery import Child
 from garcon.pool.orphans import terminate, terminate_shards_of
 from garcon.pool.pace import Allowances, Pace
-from garcon.pool.replies import ask_again, fail_execution, with_members
+from garcon.pool.replies import (
+    ask_again,
+    fail_execution,
+    refused_text,
+    unmade_text,
+    with_members,
+)
 from garcon.pool.sticky import StickyRuns, own_list
 
 logger = logging.getLogger("garcon.pool")
@@ -380,7 +386,7 @@ class Deciding:
         while len(self._blames) > BLAMED_MAX:
             self._blames.popitem(last=False)
         if blames >= BLAMES_MAX:
-            text = f"{blames} decisions in a row could not be made: {verdict}"
+            text = unmade_text(blames, verdict)
             log_event(logger, logging.ERROR, "decision.impossible", **task.fields, why=text)
             await self._fail(task, text)
             return
@@ -415,7 +421,7 @@ class Deciding:
             log_event(logger, level, "answer.refused", **task.fields, why=error)
             if is_about_content(error):
                 # Asked again, the decisions would be the same.
-                await self._fail(task, f"the engine refused the decisions: {error}")
+                await self._fail(task, refused_text(error))
         except EngineUnreachable as error:
             log_event(logger, logging.ERROR, "answer.lost", **task.fields, why=error)
         else:

@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from garcon.history import AGAIN_TIMER, ANEW_TIMER
 from garcon.outcome import DETAILS_MAX, REASON_MAX, cut
+
+#: How the reasons begin with which the pool itself fails an execution.
+_OWN_REASONS = re.compile(r"\d+ decisions in a row could not be made: |the engine refused the deci")
+
+
+def unmade_text(times: int, why: object) -> str:
+    """Return the reason of an execution of which no decision can be made."""
+    return f"{times} decisions in a row could not be made: {why}"
+
+
+def refused_text(why: object) -> str:
+    """Return the reason of an execution whose decisions the engine does not take."""
+    return f"the engine refused the decisions: {why}"
+
+
+def is_own_reason(reason: str) -> bool:
+    """Whether an execution failed by the pool's word, and not by its decider's."""
+    return _OWN_REASONS.match(reason) is not None
 
 
 def with_members(body: bytes, members: Mapping[str, Any]) -> bytes:

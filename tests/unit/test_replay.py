@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from garcon.description import FlowDescription
+from garcon.pool.replies import fail_execution, refused_text, unmade_text
 from garcon.replay import ReplayMismatch, check_replay, replay
 from tests.unit.deciding import decider_of, flow_of, numbers
 from tests.unit.swf_histories import Swf, World, decide, play, play_world
@@ -77,7 +78,6 @@ def test_stored_histories_replay():
 @pytest.mark.parametrize(
     ("changed", "text"),
     [
-        ({"generators": [numbers(2, "a"), numbers(61, "b")]}, "details was"),
         ({"retry": 0}, "activityId was"),
         ({"schedule_to_start": 7}, "scheduleToStartTimeout was"),
     ],
@@ -116,3 +116,96 @@ def test_replay_tells_what_was_and_what_would_be_decided():
     assert ["RecordMarker", "ScheduleActivityTask"] == [one.kind for one in found[0].decided]
     assert 2 == len(found[0].planned)
     assert isinstance(decider_of(stored_flow()).description, FlowDescription)
+
+
+def test_generators_that_give_something_else_by_now_are_told_and_do_not_differ():
+    """Theirs may depend on the day; the run goes by what was frozen."""
+    changed = stored_flow(generators=[numbers(2, "a"), numbers(61, "b")])
+
+    found = list(replay(decider_of(changed), stored_run().events, EXECUTION))
+
+    assert {None} == {one.mismatch for one in found}
+    assert ["the generators of many give others now: 122 instances, 120 were frozen"] == [
+        note for one in found for note in one.notes
+    ]
+
+
+def test_a_clock_in_a_generator_replays_in_every_flow():
+    """Plain, in shards, and under a decider of the flow's own; then even one that raises."""
+    ticks = iter(range(1_000_000))
+
+    def now(context):
+        for _ in range(50):
+            yield {"tick": next(ticks)}
+
+    flow = flow_of(first={}, many={"requires": ["first"], "generators": [now]})
+    for size in (1_000, 20):
+        world = World(Swf())
+        play_world(world, decider_of(flow, shard_size=size), lambda swf, one: swf.complete(one))
+        for run in world.runs.values():
+            assert check_replay(decider_of(flow, shard_size=size), document(run), world.fetch_run)
+
+    def broken(context):
+        raise OSError("the table is gone")
+
+    later = flow_of(first={}, many={"requires": ["first"], "generators": [broken]})
+    swf = Swf()
+    play(swf, decider_of(flow), lambda swf, one: swf.complete(one))
+    found = list(replay(decider_of(later), swf.events, EXECUTION))
+    assert {None} == {one.mismatch for one in found}
+    assert any("fail now" in note for one in found for note in one.notes)
+
+
+def test_lists_of_another_decision_are_not_taken():
+    """What was not frozen then is generated now: a flow that had no generators differs."""
+    swf = Swf()
+    play(swf, decider_of(flow_of(many={})), lambda swf, one: swf.complete(one))
+    later = decider_of(flow_of(many={"generators": [numbers(3)]}))
+
+    with pytest.raises(ReplayMismatch, match="details was"):
+        check_replay(later, document(swf))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        unmade_text(3, "the decider was killed by SIGSEGV"),
+        refused_text("ValidationException: too long"),
+    ],
+)
+def test_an_execution_that_the_pool_ended_does_not_differ(text):
+    """The decider had not decided that, and would not."""
+    swf = Swf()
+    decide(swf, decider_of(stored_flow()))
+    swf.complete(swf.start(1)[0])
+    end = json.loads(fail_execution("token", text))["decisions"]
+    assert swf.poll()
+    swf.respond(end)
+
+    (_, last) = replay(decider_of(stored_flow()), swf.events, EXECUTION)
+
+    assert "WorkflowExecutionFailed" == swf.status
+    assert last.mismatch is None
+    assert (f"the pool ended it: {text}",) == last.notes
+
+
+def test_a_decider_s_own_failure_is_compared():
+    """Only the pool's words are taken as its own."""
+    swf = Swf()
+    assert swf.poll()
+    swf.respond(json.loads(fail_execution("token", "no more of this"))["decisions"])
+
+    with pytest.raises(ReplayMismatch, match="FailWorkflowExecution"):
+        check_replay(decider_of(stored_flow()), document(swf))
+
+
+def test_keys_of_garcon_s_own_in_an_input_do_not_differ():
+    """A later version may put more of them there; what the user's code sees has to be equal."""
+    swf = stored_run()
+    for one in swf.kinds("ActivityTaskScheduled"):
+        one["input"] = json.dumps({**json.loads(one["input"]), "garcon.later": 1})
+    assert check_replay(decider_of(stored_flow()), document(swf))
+
+    one["input"] = json.dumps({**json.loads(one["input"]), "later": 1})
+    with pytest.raises(ReplayMismatch, match="input was"):
+        check_replay(decider_of(stored_flow()), document(swf))
