@@ -41,10 +41,19 @@ class HelperThreads(Executor):
         future: Future[T] = Future()
         self._work.put((future, lambda: fn(*args, **kwargs)))
         if self._started < self._threads:
-            self._started += 1
-            name = f"{self._name}-{self._started}"
-            threading.Thread(target=self._run, name=name, daemon=True).start()
+            self._start_one()
         return future
+
+    def _start_one(self) -> None:
+        name = f"{self._name}-{self._started + 1}"
+        try:
+            threading.Thread(target=self._run, name=name, daemon=True).start()
+        except RuntimeError:
+            # No room for one more (a container's bound on processes): those there are do it all.
+            if not self._started:
+                raise
+        else:
+            self._started += 1
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take nothing more; what runs is left behind, what waits is cancelled if so wished."""

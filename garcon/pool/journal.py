@@ -286,7 +286,12 @@ class Journal:
         """
         draft = self.path.with_suffix(".draft")
         file = _locked_file(draft, data)
-        draft.replace(self.path)
+        try:
+            draft.replace(self.path)
+        except BaseException:
+            os.close(file)
+            draft.unlink(missing_ok=True)  # it would keep every later one from being made
+            raise
         return file
 
 

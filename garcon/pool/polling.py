@@ -32,8 +32,10 @@ class PollLevels:
     def serve(self, task_lists: Iterable[str]) -> None:
         """Poll these lists from now on, and no others; polls that wait elsewhere run out."""
         wanted = dict.fromkeys(task_lists)
-        for name, one in self._lists.items():
+        for name, one in list(self._lists.items()):
             one.is_served = name in wanted
+            if not one.is_served and not one.waiting:
+                del self._lists[name]  # else each reload that renames a list would leave one
         for name in wanted:
             self._lists.setdefault(name, _List())
 

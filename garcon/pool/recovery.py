@@ -86,7 +86,7 @@ async def _say(plane: DataPlane, operation: str, body: dict[str, str] | bytes) -
 
 async def _ask_polls_again(plane: DataPlane, holdings: Holdings) -> None:
     """Fetch what the dead pool's polls were given; on AWS a poll cannot be asked again."""
-    identities = {_identity(poll) for poll in holdings.polls}
+    identities = {_identity(poll) for poll in holdings.polls} - {""}
     if not identities or not await plane.release_polls(min(identities)):
         return
     again = [asyncio.ensure_future(_ask_poll_again(plane, poll)) for poll in holdings.polls]
@@ -122,4 +122,9 @@ async def _ask_poll_again(plane: DataPlane, poll: PollUnderWay) -> None:
 
 
 def _identity(poll: PollUnderWay) -> str:
-    return str(json.loads(poll.body).get("identity", ""))
+    """Return under which name a poll was sent; none where a broken disk has garbled it."""
+    try:
+        body = json.loads(poll.body)
+    except ValueError:
+        return ""
+    return str(body.get("identity", "")) if isinstance(body, dict) else ""

@@ -216,6 +216,27 @@ def test_disk_that_is_full_stops_no_pool(
     assert caplog.text.count("event=journal.not_written") == 1
 
 
+def test_journal_that_cannot_take_its_name_anew_tries_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A draft that is left behind would keep it growing for ever."""
+    with Journal(KEY, folder, compact_bytes=200) as journal:
+
+        def fail(_: Path, __: Path) -> Path:
+            raise OSError(5, "Input/output error")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(Path, "replace", fail)
+            for number in range(20):
+                journal.hold_activity(f"token-{number}")
+                journal.let_go(f"token-{number}")
+        assert journal.path.stat().st_size > 200
+        journal.hold_activity("last")
+
+        assert journal.path.stat().st_size < 200
+        journal.let_go("last")
+
+
 def test_lines_wait_for_the_loops_turn_and_go_before_the_next_poll(folder: Path) -> None:
     """One write for all of a turn; a poll is on file before it is sent, with all that came before.
 

@@ -189,6 +189,22 @@ def test_polls_that_were_given_nothing_are_called_off(runtime):
         assert pending["count"] == 0
 
 
+def test_a_poll_that_a_broken_disk_has_garbled_keeps_nobody_from_the_others(runtime):
+    """Nor does it end the pool that found it, and each one after it."""
+    with engine_in_process() as engine:
+        place = Place(engine.url)
+
+        def holdings(journal):
+            journal.poll_begun("poll-1", "PollForActivityTask", b'{"domain": ')
+            journal.poll_begun("poll-2", "PollForActivityTask", poll_body())
+
+        dead_pool(place.engine, holdings)
+
+        place.recover()
+
+        assert list(runtime.iterdir()) == []
+
+
 def test_what_was_answered_before_the_death_changes_nothing(runtime):
     """A journal may be older than the truth: the engine's refusal is the end of it."""
     with engine_in_process() as engine:

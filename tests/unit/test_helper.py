@@ -67,3 +67,19 @@ def test_a_call_that_hangs_does_not_keep_the_interpreter_from_ending():
     ended = subprocess.run([sys.executable, "-c", script], timeout=PATIENCE_S, check=False)
 
     assert ended.returncode == 0
+
+
+def test_where_no_more_threads_may_be_started_those_there_are_do_the_work(monkeypatch):
+    """A container has a bound on processes, and threads count."""
+    helper, gate = HelperThreads(2), threading.Event()
+    helper.submit(gate.wait, PATIENCE_S)
+
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    waits = helper.submit(int, "1")
+    gate.set()
+
+    assert waits.result(PATIENCE_S) == 1
+    helper.shutdown()

@@ -114,3 +114,17 @@ def test_a_list_at_its_cap_is_not_polled():
     levels = PollLevels(["capped"])
 
     assert levels.take_due(idle=4, in_hand=0, workers=4, now_s=0.0, rooms={"capped": 0}) == []
+
+
+def test_lists_that_reloads_have_renamed_are_forgotten_once_their_polls_are_over():
+    """A pool that is reloaded each night for months keeps no memory of them."""
+    levels = PollLevels(["night-0"])
+    levels.take_due(idle=1, in_hand=0, workers=1, now_s=0.0)
+    for night in range(1, 100):
+        levels.serve([f"night-{night}"])
+    assert levels.waiting == 1
+
+    levels.empty("night-0")
+    levels.serve(["day"])
+
+    assert set(levels._lists) == {"day"}
