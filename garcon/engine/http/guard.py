@@ -58,6 +58,8 @@ class Guard:
         self._credentials = credentials
         # A page that rebinds its name to loopback still says its own name here.
         self._names = {"localhost", "127.0.0.1", "[::1]", host} if is_loopback(host) else None
+        # The last that was found good, with its port: clients keep to one.
+        self._known_name: str | None = None
 
     def check_head(self, headers: Mapping[str, str]) -> None:
         """Refuse browsers and foreign names.
@@ -68,9 +70,12 @@ class Guard:
         if "Origin" in headers:
             raise _denied("AccessDeniedException", "This engine does not serve web pages")
         if self._names is not None:
-            name = re.sub(r":\d+$", "", headers.get("Host", ""))
-            if name not in self._names:
+            name = headers.get("Host", "")
+            if name == self._known_name:
+                return
+            if re.sub(r":\d+$", "", name) not in self._names:
                 raise _denied("AccessDeniedException", "This engine does not go by that name")
+            self._known_name = name
 
     def check_signature(self, method: str, headers: Mapping[str, str], body: bytes) -> None:
         """Check a request's SigV4 when this engine asks for one.

@@ -55,6 +55,7 @@ _http_logger.addFilter(_NoContents())
 _KEEPALIVE_S: Final = 300.0
 _BACKLOG: Final = 2048
 _BODY_S: Final = 30.0
+_MAX_BODY: Final = 1 << 20
 _HEAD_S: Final = 30.0
 
 
@@ -271,17 +272,28 @@ async def _read(request: BaseRequest) -> bytes:
     Raises:
         Fault: SerializationException over 1 MB.
     """
+    content = request.content
+    if content.is_eof():
+        # It came with its head, as nearly all do: nothing to wait for.
+        body: bytes = content.read_nowait()
+        if len(body) > _MAX_BODY:
+            raise _too_large()
+        return body
     transport = request.transport
     cut: asyncio.TimerHandle | None = None
-    if transport is not None and not request.content.is_eof():
+    if transport is not None:
         cut = asyncio.get_running_loop().call_later(_BODY_S, transport.abort)
     try:
         return await request.read()
     except HTTPRequestEntityTooLarge:
-        raise faults.serialization("Request body is larger than 1 MB") from None
+        raise _too_large() from None
     finally:
         if cut is not None:
             cut.cancel()
+
+
+def _too_large() -> faults.Fault:
+    return faults.serialization("Request body is larger than 1 MB")
 
 
 def _alive(request: BaseRequest) -> Callable[[], bool]:

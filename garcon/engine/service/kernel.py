@@ -54,6 +54,9 @@ class Kernel:
         self._turn: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_ms = 0
+        # Waiting polls and when they end, the oldest first: all are held equally long.
+        self._held: dict[Poll, float] = {}
+        self._end_of_hold: asyncio.TimerHandle | None = None
         self._checkpoint: asyncio.Future[None] | None = None
         self._stopping = False
 
@@ -66,7 +69,7 @@ class Kernel:
         self._stopping = True
         for poll in self.world.lists.all_polls():
             self._end_poll(poll)
-        for handle in (self._turn, self._alarm):
+        for handle in (self._turn, self._alarm, self._end_of_hold):
             if handle is not None:
                 handle.cancel()
         for _, future in self._acts:
@@ -126,13 +129,30 @@ class Kernel:
             return None
         poll = Poll(where, identity, invocation, alive, self.new_answer())
         lists.wait(poll)
-        poll.timer = self._loop.call_later(self.poll_hold_s, self._end_poll, poll)
+        self._hold(poll)
         if lists.pending(where):
             self._ask_turn()
         try:
             return await poll.answer
         finally:
+            del self._held[poll]
             lists.leave(poll)
+
+    def _hold(self, poll: Poll) -> None:
+        """See to it that a poll is answered in time; one timer serves all of them."""
+        self._held[poll] = end_s = self._loop.time() + self.poll_hold_s
+        if self._end_of_hold is None:
+            self._end_of_hold = self._loop.call_at(end_s, self._end_held)
+
+    def _end_held(self) -> None:
+        """End the polls whose time is over, and look again when the next one's is."""
+        self._end_of_hold = None
+        now_s = self._loop.time()
+        for poll, end_s in self._held.items():
+            if end_s > now_s and not poll.answer.done():
+                self._end_of_hold = self._loop.call_at(end_s, self._end_held)
+                return
+            self._end_poll(poll)
 
     def new_answer(self) -> asyncio.Future[Assignment | None]:
         """What a waiting poll is answered through."""

@@ -30,7 +30,7 @@ class Assignment(NamedTuple):
 class Poll:
     """One waiting poller. ``answer`` gets an assignment, or None for the empty result."""
 
-    __slots__ = ("alive", "answer", "identity", "invocation", "timer", "where")
+    __slots__ = ("alive", "answer", "identity", "invocation", "where")
 
     def __init__(
         self,
@@ -45,7 +45,6 @@ class Poll:
         self.invocation = invocation
         self.alive = alive
         self.answer = answer
-        self.timer: asyncio.TimerHandle | None = None
 
 
 class _TaskList:
@@ -114,8 +113,6 @@ class TaskLists:
         tasks = self._lists.get(poll.where)
         if tasks is None or tasks.polls.pop(id(poll), None) is None:
             return False
-        if poll.timer is not None:
-            poll.timer.cancel()
         if poll.identity is not None:
             mates = self._by_identity[poll.identity]
             del mates[id(poll)]

@@ -32,6 +32,8 @@ _RESTART_BYTES: Final = 64 << 20
 _SPARE_PAGES: Final = 1_000
 _BUSY_MS: Final = 5_000
 _PAGE_CHARACTERS: Final = 4 << 20
+_FRESH_CHARACTERS: Final = 4 << 20
+_SCHEDULED: Final = '"eventType":"ActivityTaskScheduled"'
 
 
 class Writes(NamedTuple):
@@ -74,6 +76,7 @@ class Database:
             raise
         self._connection.execute(f"PRAGMA synchronous = {'FULL' if full_sync else 'NORMAL'}")
         self._unchecked = 0
+        self._fresh = _Fresh()
 
     def close(self) -> None:
         """Close the file; the last connection folds the log into it."""
@@ -97,6 +100,7 @@ class Database:
                 connection.execute("ROLLBACK")
             raise
         self._unchecked += sum(len(body) for _, _, body in writes.events) + 8192
+        self._fresh.add(writes.events)
 
     def _write(self, connection: sqlite3.Connection, writes: Writes) -> None:
         many = connection.executemany
@@ -186,6 +190,9 @@ class Database:
 
     def event(self, key: int, event_id: int) -> str:
         """The text of one event."""
+        fresh = self._fresh.take(key, event_id)
+        if fresh is not None:
+            return fresh
         row = self._connection.execute(
             "SELECT body FROM events WHERE run = ? AND id = ?", (key, event_id)
         ).fetchone()
@@ -289,6 +296,30 @@ class Database:
         """Rewrite the file without its free space; for files nobody else has open."""
         self._connection.execute("VACUUM")
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+class _Fresh:
+    """Texts of activities scheduled lately: each is asked for when a poller gets the task."""
+
+    def __init__(self) -> None:
+        self._texts: dict[tuple[int, int], str] = {}
+        self._room = _FRESH_CHARACTERS
+
+    def add(self, events: list[tuple[int, int, str]]) -> None:
+        """Keep those of a committed batch; the oldest give way."""
+        for key, event_id, text in events:
+            if _SCHEDULED in text[:120]:
+                self._texts[key, event_id] = text
+                self._room -= len(text)
+        while self._room < 0:
+            self._room += len(self._texts.pop(next(iter(self._texts))))
+
+    def take(self, key: int, event_id: int) -> str | None:
+        """The text of an event, if it is still here; it is given out once."""
+        text = self._texts.pop((key, event_id), None)
+        if text is not None:
+            self._room += len(text)
+        return text
 
 
 def _connect(path: str) -> sqlite3.Connection:
