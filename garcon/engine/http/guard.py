@@ -52,9 +52,14 @@ class Guard:
     Args:
         host: Where the engine listens.
         credentials: The key pair to ask for; None trusts everyone who can reach the port.
+
+    Raises:
+        ValueError: Others than this machine's users can reach it, and nothing is asked of them.
     """
 
     def __init__(self, host: str, credentials: Credentials | None) -> None:
+        if credentials is None and not is_loopback(host):
+            raise ValueError(f"an engine at {host} is open to others: it needs credentials")
         self._credentials = credentials
         # A page that rebinds its name to loopback still says its own name here.
         self._names = {"localhost", "127.0.0.1", "[::1]", host} if is_loopback(host) else None

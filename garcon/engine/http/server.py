@@ -57,6 +57,8 @@ _BACKLOG: Final = 2048
 _BODY_S: Final = 30.0
 _MAX_BODY: Final = 1 << 20
 _HEAD_S: Final = 30.0
+# For clients that send their body only when they are asked to.
+_GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,8 @@ class EngineServer:
         self.traffic = Traffic()
         self.last_request_s = time.monotonic()
         self._checks = load_checks()
-        self._database = Database(settings.db, full_sync=settings.full_sync)
         self._guard = Guard(settings.host, settings.credentials)
+        self._database = Database(settings.db, full_sync=settings.full_sync)
         self.throttle = Throttle(settings.rates, self.clock)
         self.world = World(
             self._database, allow=self.throttle.allow, has_lambda=bool(settings.functions)
@@ -283,6 +285,8 @@ async def _read(request: BaseRequest) -> bytes:
     cut: asyncio.TimerHandle | None = None
     if transport is not None:
         cut = asyncio.get_running_loop().call_later(_BODY_S, transport.abort)
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            transport.write(_GO_ON)
     try:
         return await request.read()
     except HTTPRequestEntityTooLarge:

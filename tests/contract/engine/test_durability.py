@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from garcon.engine.__main__ import _may_leave
+from garcon.engine.address import take_lock
 from garcon.engine.ensure import ensure_engine
 from garcon.engine.lease import Lease
 from garcon.engine.service.clock import VirtualClock
@@ -314,3 +316,29 @@ def test_an_engine_that_is_terminated_frees_its_stdout(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=30)
         assert (output, process.returncode) == ("", 0)
+
+
+def test_an_idle_engine_leaves_only_with_the_starting_lock_in_its_hands(tmp_path: Path) -> None:
+    """Whoever is starting keeps it; whoever comes while it leaves has to wait for its end."""
+
+    class Idle:
+        """A server that nobody has asked for ten seconds."""
+
+        def idle_s(self) -> float:
+            return 10.0
+
+    lease = Lease.acquire(tmp_path / "engine.db")
+    server: Any = Idle()
+    starting = lease.files.starting
+    with contextlib.ExitStack() as held:
+        assert not _may_leave(server, lease, 20.0, held)
+        starter = take_lock(starting, 0.0)
+        assert starter is not None
+        assert not _may_leave(server, lease, 5.0, held)
+        os.close(starter)
+        assert _may_leave(server, lease, 5.0, held)
+        assert take_lock(starting, 0.0) is None
+    lease.release()
+    free = take_lock(starting, 0.0)
+    assert free is not None
+    os.close(free)

@@ -4,6 +4,8 @@ reason; so are the faults that every operation shares.
 
 from __future__ import annotations
 
+import http.client
+import json
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -270,6 +272,18 @@ def test_every_operation_has_a_rate_of_its_own(empty_buckets: Engine, operation:
     given = minimal(OPERATIONS[operation]["input"]["shape"])
     refused = swf.refusal(xform_name(operation), **given)
     assert refused == ("ThrottlingException", "Rate exceeded")
+
+
+def test_a_throttled_call_has_the_services_full_type(empty_buckets: Engine) -> None:
+    """Status 400 and the type with its prefix, which older clients look at."""
+    connection = http.client.HTTPConnection(empty_buckets.url.removeprefix("http://"), timeout=30)
+    body = b'{"registrationStatus":"REGISTERED"}'
+    connection.request("POST", "/", body, {"X-Amz-Target": "SimpleWorkflowService.ListDomains"})
+    response = connection.getresponse()
+    answer = json.loads(response.read())
+    connection.close()
+    kind = "com.amazon.coral.availability#ThrottlingException"
+    assert (response.status, answer) == (400, {"__type": kind, "message": "Rate exceeded"})
 
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS))

@@ -132,6 +132,13 @@ def test_another_host_needs_a_key_and_its_secret(monkeypatch: pytest.MonkeyPatch
         assert wanted in done.stderr
 
 
+def test_no_engine_is_open_to_others_without_credentials() -> None:
+    """Not the one of a test either."""
+    settings = Settings(db=":memory:", host="0.0.0.0")
+    with pytest.raises(ValueError, match="needs credentials"), engine_in_process(settings=settings):
+        pass
+
+
 def test_credentials_do_not_show_their_secret() -> None:
     """Not even by mistake in a log line."""
     assert "sesame" not in repr(Settings(db="x", credentials=Credentials("AKID", "sesame")))

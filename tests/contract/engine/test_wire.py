@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -69,6 +70,21 @@ def test_a_refusal_has_the_services_full_type(
     status, answer, _ = send(engine, SHORT + target, body)
     assert (status, answer["__type"]) == (400, kind)
     assert answer["message"]
+
+
+def test_a_client_that_waits_for_leave_to_send_its_body_gets_it(engine: Engine) -> None:
+    """100 Continue, then the answer."""
+    host, port = engine.url.removeprefix("http://").split(":")
+    body = b'{"registrationStatus":"REGISTERED"}'
+    head = (
+        f"POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: {SHORT}ListDomains\r\n"
+        f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port)), timeout=20) as line:
+        line.sendall(head.encode())
+        assert line.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        line.sendall(body)
+        assert line.recv(100).startswith(b"HTTP/1.1 200 OK")
 
 
 def test_an_operation_without_result_answers_with_nothing(engine: Engine) -> None:
