@@ -117,9 +117,9 @@ def _attribute(name: str, owner: Any, part: str) -> Any:
         return getattr(owner, part)
     except AttributeError:
         near = difflib.get_close_matches(part, [one for one in dir(owner) if one[:1] != "_"])
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        hint = f"did you mean {' or '.join(near)}?" if near else "name a flow that it holds"
         where = getattr(owner, "__name__", type(owner).__name__)
-        raise FlowError(f"flow {name!r}: {where} has no {part}{hint}") from None
+        raise FlowError(f"flow {name!r}: {where} has no attribute {part!r}; {hint}") from None
 
 
 def _boot_error(name: str, module_name: str, error: BaseException) -> BootError:

@@ -75,8 +75,14 @@ def test_a_flow_is_a_module_or_an_object_in_one() -> None:
         ("nightly.metrics.first", ": nightly.metrics.first is an object, not a module; write"
          " nightly.metrics:first"),
         ("nightly.metrics.a.b", ": no module nightly.metrics.a, for nightly.metrics is no package"),
-        ("nightly.metrics:creat", ": nightly.metrics has no creat; did you mean create?"),
-        ("nightly.metrics:zzz", ": nightly.metrics has no zzz"),
+        (
+            "nightly.metrics:creat",
+            ": nightly.metrics has no attribute 'creat'; did you mean create?",
+        ),
+        (
+            "nightly.metrics:zzz",
+            ": nightly.metrics has no attribute 'zzz'; name a flow that it holds",
+        ),
         ("nightly.metrics:Workflow", " is a class; name an object of it, made in its module:"
          " workflow = Workflow(...), then nightly.metrics:workflow"),
         ("nightly/metrics.py", ": a flow is named like a module, not like a file: nightly.metrics"),
