@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from garcon.attempt import ATTEMPT_KEY
 from garcon.canonical import NotJsonError, canonical_json
 from garcon.errors import ActivityCanceled, FlowError, ResultError
 from garcon.log import GarconLogger
@@ -169,6 +170,7 @@ def read_input(text: str | None) -> dict[str, Any]:
         raise FlowError(f"the activity's input is no JSON: {error}") from None
     if not isinstance(context, dict):
         raise FlowError(f"the activity's input is no JSON object but {type(context).__name__}")
+    context.pop(ATTEMPT_KEY, None)
     return context
 
 

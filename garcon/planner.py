@@ -14,6 +14,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
+from garcon.attempt import with_attempt
 from garcon.description import ActivityDescription, FlowDescription
 from garcon.errors import DecisionError
 from garcon.manifest import MARKER, Item, Manifest, encode, size_of
@@ -306,7 +307,7 @@ class Planning(Response):
             activityId=manifest.activity_id(index),
             control=control_text(manifest, index, attempt),
             taskList={"name": activity.task_list},
-            input=prepared.input,
+            input=with_attempt(prepared.input, attempt),
             startToCloseTimeout=prepared.start_to_close,
             scheduleToStartTimeout=prepared.schedule_to_start,
             scheduleToCloseTimeout=prepared.schedule_to_close,

@@ -373,6 +373,7 @@ class Dispatcher:
                 activity_id=task.activity_id,
                 workflow_id=task.workflow_id,
                 run_id=task.run_id,
+                attempt=task.attempt,
                 domain=self._flow.domain,
                 heartbeat_s=task.activity.heartbeat_s,
                 start_to_close_s=task.activity.start_to_close_s,

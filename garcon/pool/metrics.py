@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -163,7 +164,9 @@ class PoolMetrics:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
             await runner.cleanup()
-            why = error.strerror or error
+            # asyncio puts a sentence with the address in the place of the system's word.
+            has_number = error.errno is not None and error.errno > 0
+            why = os.strerror(error.errno) if has_number else error.strerror or error
             raise UsageError(f"--metrics {host or ''}:{port}: cannot listen there: {why}") from None
         self._runner = runner
         address = runner.addresses[0]

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from garcon.attempt import split_attempt
 from garcon.description import HEARTBEAT_S, START_TO_CLOSE_S, ActivityDescription
 from garcon.errors import EngineError
 from garcon.pool.slate import HEARING_PLACE, Slate
@@ -37,6 +38,7 @@ class ActivityTask:
         cancel_by_s: when a task that was told to end is ended, loop time.
         grace_s: how long that is after it was told.
         slate: where it writes how far it is, None where nothing of it can be known.
+        attempt: how often its instance was scheduled, this time included.
         details: what it had said of itself when it was last asked.
         is_ending: its answer is under way.
     """
@@ -59,6 +61,7 @@ class ActivityTask:
     cancel_by_s: float | None = None
     grace_s: float = 0.0
     slate: Slate | None = None
+    attempt: int = 1
     details: str | None = None
     is_ending: bool = False
 
@@ -83,6 +86,7 @@ class ActivityTask:
             "id": self.activity_id,
             "workflow": self.workflow_id,
             "run": self.run_id,
+            "attempt": self.attempt,
         }
 
 
@@ -113,6 +117,8 @@ def read_task(
     """
     try:
         execution = answer["workflowExecution"]
+        text = str(answer.get("input", "")).encode("utf-8", "surrogatepass")
+        attempt, own_input = split_attempt(text)
         return ActivityTask(
             number=number,
             token=str(answer["taskToken"]),
@@ -120,11 +126,12 @@ def read_task(
             activity_id=str(answer["activityId"]),
             workflow_id=str(execution["workflowId"]),
             run_id=str(execution["runId"]),
-            input=str(answer.get("input", "")).encode("utf-8", "surrogatepass"),
+            input=own_input,
             taken_at_s=now_s,
             next_beat_s=now_s + activity.heartbeat_s / BEATS_A_TIMEOUT,
             heartbeat_s=float(activity.heartbeat_s),
             start_to_close_s=float(activity.start_to_close_s),
+            attempt=attempt,
         )
     except (KeyError, TypeError) as error:
         raise EngineError(f"a task of the engine's lacks {error}") from error

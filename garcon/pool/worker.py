@@ -43,6 +43,7 @@ _ABOUT = {
     "run": "run_id",
     "activity": "activity",
     "id": "activity_id",
+    "attempt": "attempt",
 }
 
 
@@ -311,7 +312,7 @@ class _Worker:
         self._log.set_log_context(context)
         try:
             self._tell_times(activity, head, context)
-            with about(**{name: head[key] for name, key in _ABOUT.items()}):
+            with about(**{name: head.get(key) for name, key in _ABOUT.items()}):
                 result = run_instance(activity, execution)
             return execution.own_failure or execution.own_result or result
         finally:

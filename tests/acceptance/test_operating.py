@@ -169,9 +169,17 @@ def test_a_json_log_is_json_to_its_last_line(place, runtime, data):
     assert {GATED} == {line["flow"] for line in lines}
     done = [line for line in lines if line.get("event") == "task.done"]
     assert 2 == len(done)
-    assert {"workflow", "run", "activity", "id", "outcome", "seconds", "cpu_s", "peak_kb"} <= set(
-        done[0]
-    )
+    assert {
+        "workflow",
+        "run",
+        "activity",
+        "id",
+        "attempt",
+        "outcome",
+        "seconds",
+        "cpu_s",
+        "peak_kb",
+    } <= set(done[0])
     assert f"engine: local, {place.db}" in {line.get("text") for line in lines}
     assert "pool.ready" in {line.get("event") for line in lines}
 

@@ -208,6 +208,7 @@ def test_killed_children_are_replaced_and_leave_no_socket_behind(engine, tmp_pat
             for death in range(1, 4):
                 os.kill(house.children()[0], signal.SIGKILL)
                 await house.until_told("event=task.lost", times=death)
+                assert f" attempt={death} " in house.lines_with("event=task.lost")[-1]
                 await busy(house, 1)
             assert sockets() == before
             gate.touch()

@@ -17,6 +17,7 @@ from tests.unit.source_tree import ROOT, calls, imports, modules, package_import
 
 #: Decide, and touch nothing: no clock, socket, file, process, random, uuid or logging.
 PURE_ROOMS = (
+    "garcon.attempt",
     "garcon.description",
     "garcon.engine.core",
     "garcon.history",
