@@ -1,0 +1,112 @@
+"""When the engine takes its turns: at once for one client, together for many."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from garcon.engine.core.model import Domain
+from garcon.engine.service.batch import Batch
+from garcon.engine.service.clock import SystemClock
+from garcon.engine.service.kernel import Kernel
+from garcon.engine.service.world import World
+from garcon.engine.store.database import Database, Writes
+
+
+class HandLoop(asyncio.SelectorEventLoop):
+    """A loop whose time moves by hand."""
+
+    now_s = 100.0
+
+    def time(self) -> float:
+        """Seconds, as they were set."""
+        return self.now_s
+
+
+class Counted(Database):
+    """A file in memory that counts its commits."""
+
+    commits = 0
+
+    def commit(self, writes: Writes) -> None:
+        """Keep a batch."""
+        self.commits += 1
+        super().commit(writes)
+
+
+def register(name: str) -> Callable[[Batch], Any]:
+    """An act that changes something."""
+    domain = Domain(name, "REGISTERED", None, 30, "30", {})
+    return lambda batch: batch.put_domain(domain)
+
+
+def play(scene: Callable[[HandLoop, Kernel, Counted], Awaitable[None]]) -> None:
+    """Run a scene with a kernel on such a loop."""
+    loop = HandLoop()
+    database = Counted(":memory:")
+
+    async def played() -> None:
+        world = World(database)
+        world.load()
+        await scene(loop, Kernel(world, SystemClock()), database)
+
+    try:
+        loop.run_until_complete(played())
+    finally:
+        loop.close()
+        database.close()
+
+
+async def few_steps() -> None:
+    """Let the loop do what is ready."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_one_client_alone_never_waits():
+    """Each of its requests has a turn at once, though no time passes."""
+
+    async def scene(_loop: HandLoop, kernel: Kernel, database: Counted) -> None:
+        for number in range(3):
+            kept = kernel.submit(register(f"d{number}"))
+            await few_steps()
+
+            assert kept.done()
+        assert database.commits == 3
+
+    play(scene)
+
+
+def test_clients_that_ask_together_share_the_next_commit_as_well():
+    """Behind a turn of two requests the next one waits a moment, for all that come meanwhile."""
+
+    async def scene(loop: HandLoop, kernel: Kernel, database: Counted) -> None:
+        await asyncio.gather(kernel.submit(register("a")), kernel.submit(register("b")))
+        early = kernel.submit(register("c"))
+        await few_steps()
+        late = kernel.submit(register("d"))
+
+        assert not early.done()
+        loop.now_s += 0.01
+        await asyncio.gather(early, late)
+        assert database.commits == 2
+
+    play(scene)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_stop_in_that_moment_refuses_what_waits(count):
+    """Nothing is left without an answer."""
+
+    async def scene(_loop: HandLoop, kernel: Kernel, _database: Counted) -> None:
+        await asyncio.gather(kernel.submit(register("a")), kernel.submit(register("b")))
+        waiting = [kernel.submit(register(f"c{number}")) for number in range(count)]
+        kernel.stop()
+
+        for one in waiting:
+            assert one.exception() is not None
+
+    play(scene)
