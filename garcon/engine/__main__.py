@@ -140,7 +140,13 @@ def main(**options: Any) -> None:
     try:
         _run(options)
     except _OPERATIONAL as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(_line(options["db"], error)) from error
+
+
+def _line(db: str, error: Exception) -> str:
+    """What is wrong, with the file's name where the error itself has none."""
+    nameless = isinstance(error, (SchemaError, sqlite3.Error))
+    return f"{db}: {error}" if nameless else str(error)
 
 
 def _run(options: dict[str, Any]) -> None:
@@ -247,7 +253,7 @@ def stats(db: str) -> None:
     try:
         found = file_stats(Path(db))
     except _OPERATIONAL as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(_line(db, error)) from error
     for line in _stat_lines(found):
         click.echo(line)
 
@@ -276,7 +282,7 @@ def prune(db: str, days: float) -> None:
     try:
         removed = prune_file(Path(db), days)
     except _OPERATIONAL as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(_line(db, error)) from error
     click.echo(f"removed {removed} executions")
 
 
