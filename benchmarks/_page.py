@@ -19,9 +19,9 @@ ASKED = {
     "throughput-cpu": ("How many that use 10 ms of CPU?", "throughput cpu"),
     "latency": ("How long do one activity, and a chain of ten, take?", "latency"),
     "fanout": ("Does a year of countries go as fast as a month?", "fanout"),
+    "engine": ("How fast is the embedded engine, and does it stay so?", "engine"),
 }
 PRINTED = {
-    "engine": "How fast is the embedded engine, and does it stay so?",
     "pool": "How quickly does a pool begin, and how little does it hold?",
     "decider": "What does a decision cost?",
     "startup": "How long from the command until sixteen workers wait?",

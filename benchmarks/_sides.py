@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import psutil
@@ -33,6 +34,9 @@ from tests.acceptance.harness import (
 
 SLOTS = 16
 MB = 2**20
+
+#: That of the flows in this folder.
+DOMAIN = "garcon-benchmarks"
 
 #: How long a run may take; what takes longer has failed. In seconds.
 LIMIT_S = 120.0
@@ -232,18 +236,7 @@ class Garcon(Side):
     def start_run(self, workflow_id: str, data: dict[str, object]) -> float:
         """Start an execution of the flow; return when, as monotonic seconds."""
         with self.place.client() as client:
-            began_s = time.monotonic()
-            client.start_workflow_execution(
-                domain="garcon-benchmarks",
-                workflowId=workflow_id,
-                workflowType={"name": "bench", "version": "1.0"},
-                taskList={"name": "bench"},
-                executionStartToCloseTimeout="86400",
-                taskStartToCloseTimeout="30",
-                childPolicy="TERMINATE",
-                input=json.dumps(data),
-            )
-        return began_s
+            return start_run(client, workflow_id, data)
 
     def kind_of(self, process: psutil.Process) -> str:
         """Tell the parts apart; deciders are forked after the workers."""
@@ -261,6 +254,22 @@ class Garcon(Side):
             children = grandchildren_of(self.pool)
             self._decider_pid = max(children, key=lambda one: (one.create_time(), one.pid)).pid
         return self._decider_pid
+
+
+def start_run(client: Any, workflow_id: str, data: dict[str, object]) -> float:
+    """Start an execution; return when the call began, as monotonic seconds."""
+    began_s = time.monotonic()
+    client.start_workflow_execution(
+        domain=DOMAIN,
+        workflowId=workflow_id,
+        workflowType={"name": "bench", "version": "1.0"},
+        taskList={"name": "bench"},
+        executionStartToCloseTimeout="86400",
+        taskStartToCloseTimeout="30",
+        childPolicy="TERMINATE",
+        input=json.dumps(data),
+    )
+    return began_s
 
 
 class GarconThreads(Garcon):
