@@ -306,11 +306,12 @@ class _InTime:
 
     def _pages(self, pages: Iterable[Sequence[dict[str, Any]]]) -> Iterator[Sequence[Any]]:
         for page in pages:
-            yield page
-            self._read += len(page)
             took_s = self._clock() - self._begin_s
-            if took_s > self._bound_s:
+            # Never before the first page: an attempt that uses none would be the last one's again.
+            if self._read and took_s > self._bound_s:
                 raise TookTooLong(f"reading {self._read:,} events of histories took {took_s:.0f} s")
+            self._read += len(page)
+            yield page
 
 
 def _unread(why: str) -> Answer:
