@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -30,7 +31,7 @@ def load(folder: Path):
 def finished(tmp_path_factory):
     """Run the flow once for the tests of this file; return its place and its command."""
     place = Place(tmp_path_factory.mktemp("full"))
-    command = place.start_pool("flows.metrics", procs=16, data=DATA)
+    command = place.start_pool("flows.metrics", "--log-level", "info", procs=16, data=DATA)
     try:
         assert command.wait() == 0, command.err()
         yield place, command
@@ -85,6 +86,17 @@ def test_every_instance_of_a_run_completed_exactly_once(finished):
     ]
     completed = [one for events in histories for one in of_type(events, "ActivityTaskCompleted")]
     assert DAYS * 250 + 2 == len(scheduled) == len(set(scheduled)) == len(completed)
+
+
+def test_deciders_of_a_run_are_given_little_more_than_its_histories(finished):
+    """Each event about once: what came with decisions and what was read besides."""
+    place, command = finished
+
+    events = sum(len(history) for history in place.histories(metrics.domain))
+
+    (line,) = command.lines_with("event=decisions.made")
+    fetched = {name: int(count) for name, count in re.findall(r"events_(\w+)=(\d+)", line)}
+    assert 0 < fetched["polled"] + fetched["read"] <= 1.2 * events, (fetched, events)
 
 
 def test_a_run_names_its_engine_first_and_keeps_stdout_for_results(finished):
