@@ -7,6 +7,9 @@ from garcon.pool.lifecycle import (
     Exited,
     Finish,
     Fork,
+    Forked,
+    ForkFailed,
+    ReloadAsked,
     StartZygote,
     Tick,
     ZygoteGone,
@@ -96,3 +99,18 @@ def test_a_serving_pool_whose_zygote_comes_back_to_a_broken_flow_tries_again() -
 
     assert not life.pool.finished
     assert [StartZygote(3)] == (actions or life.see(Tick(), after_s=1))
+
+
+def test_a_dead_zygote_s_late_answer_does_not_touch_a_fork_of_the_next_one() -> None:
+    """It comes when its slot is being forked again; taken for that fork's, it would be illegal."""
+    life = Life(workers=1)
+    life.see()
+    life.see(ZygoteReady(1))
+    life.see(ReloadAsked())
+    life.see(ZygoteReady(2))
+    assert [Fork(1, ChildKind.WORKER, 2)] == life.see(ZygoteGone(1, "was killed by SIGKILL"))
+
+    life.see(ForkFailed(1, "the zygote was killed by SIGKILL", 1))
+
+    life.see(Forked(1, 4711))
+    assert 4711 == life.pid(1)
