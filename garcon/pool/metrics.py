@@ -165,8 +165,8 @@ class PoolMetrics:
         except OSError as error:
             await runner.cleanup()
             # asyncio puts a sentence with the address in the place of the system's word.
-            has_number = error.errno is not None and error.errno > 0
-            why = os.strerror(error.errno) if has_number else error.strerror or error
+            number = error.errno or 0
+            why = os.strerror(number) if number > 0 else error.strerror or error
             raise UsageError(f"--metrics {host or ''}:{port}: cannot listen there: {why}") from None
         self._runner = runner
         address = runner.addresses[0]

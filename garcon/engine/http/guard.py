@@ -78,7 +78,7 @@ class Guard:
             name = headers.get("Host", "")
             if name == self._known_name:
                 return
-            if re.sub(r":\d+$", "", name) not in self._names:
+            if re.sub(r":\d+$", "", name).lower() not in self._names:
                 raise _denied("AccessDeniedException", "This engine does not go by that name")
             self._known_name = name
 

@@ -57,6 +57,8 @@ _BACKLOG: Final = 2048
 _BODY_S: Final = 30.0
 _MAX_BODY: Final = 1 << 20
 _HEAD_S: Final = 30.0
+# A pool with work on many connections comes by the same one twice now and then.
+_IN_A_ROW: Final = 4
 # For clients that send their body only when they are asked to.
 _GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -127,6 +129,8 @@ class EngineServer:
         self._silent: set[RequestHandler] = set()
         self._long_silent: set[RequestHandler] = set()
         self._sweep: asyncio.TimerHandle | None = None
+        self._asked_last: RequestHandler | None = None
+        self._in_a_row = 0
 
     async def start(self) -> str:
         """Restore what is open, listen, and return the URL."""
@@ -206,6 +210,7 @@ class EngineServer:
     async def _handle(self, request: BaseRequest) -> Response:
         traffic = self.traffic
         self._silent.discard(request.protocol)
+        self._note_who_asks(request.protocol)
         own = request.headers.get("X-Amz-Target") == wire.SKIP
         if not own:
             traffic.arrived += 1
@@ -223,6 +228,12 @@ class EngineServer:
             if not own:
                 traffic.running -= 1
             self.last_request_s = time.monotonic()
+
+    def _note_who_asks(self, client: RequestHandler) -> None:
+        """Several in a row from one connection: nobody is there who could share its turn."""
+        self._in_a_row = self._in_a_row + 1 if client is self._asked_last else 1
+        self._asked_last = client
+        self.kernel.alone = self._in_a_row >= _IN_A_ROW
 
     async def _answer(self, request: BaseRequest) -> Any:
         headers = request.headers

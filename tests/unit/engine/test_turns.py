@@ -80,6 +80,26 @@ def test_one_client_alone_never_waits():
     play(scene)
 
 
+def test_the_only_client_that_asks_has_its_turn_on_the_spot():
+    """What it asked for is kept before the loop goes round; the next client waits for its turn."""
+
+    async def scene(_loop: HandLoop, kernel: Kernel, database: Counted) -> None:
+        kernel.alone = True
+        assert kernel.submit(register("a")).done()
+        assert database.commits == 1
+
+        waiting = kernel.submit(register("b"))
+        kernel.alone = True
+        behind = kernel.submit(register("c"))
+        assert not waiting.done()
+        assert not behind.done()
+
+        await asyncio.gather(waiting, behind)
+        assert database.commits == 2
+
+    play(scene)
+
+
 def test_clients_that_ask_together_share_the_next_commit_as_well():
     """Behind a turn of two requests the next one waits a moment, for all that come meanwhile."""
 
