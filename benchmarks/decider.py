@@ -13,6 +13,7 @@ events.
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import subprocess
@@ -26,6 +27,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 from unittest import mock
+
+if not __package__:  # run as a file: what it imports lies in the folder above its own
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from flows import metrics
 from garcon.deciding.flowdecider import FlowDecider
@@ -183,7 +187,11 @@ def pool_share() -> tuple[float, int]:
 
 def main() -> int:
     """Print the table; return 1 where a goal is missed."""
-    quick = "--quick" in sys.argv
+    parser = argparse.ArgumentParser(description="what a decision costs")
+    parser.add_argument("--quick", action="store_true", help="one run, and none of garcon 1.1.1")
+    parser.add_argument("--without-old", action="store_true", help="without garcon 1.1.1")
+    options = parser.parse_args()
+    quick = options.quick
     with (
         mock.patch("garcon.planner.EVENTS_MAX", 10**9),
         mock.patch("garcon.planning.soundness.EVENTS_MAX", 10**9),
@@ -194,7 +202,7 @@ def main() -> int:
     costs = {behind: min(median(one.cpu_s[behind]) for one in rounds) for behind in BEHIND}
     fetches = {behind: median(last.given[behind]) for behind in BEHIND}
     old = None
-    if not quick and "--without-old" not in sys.argv:
+    if not quick and not options.without_old:
         with tempfile.TemporaryDirectory() as folder:
             old = old_costs(last, Path(folder))
     print(

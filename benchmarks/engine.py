@@ -24,6 +24,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+if not __package__:  # run as a file: what it imports lies in the folder above its own
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from benchmarks import _lean as lean
 from benchmarks._report import Report
 

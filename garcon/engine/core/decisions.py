@@ -104,7 +104,7 @@ def _schedule_activity(draft: Draft, given: dict[str, Any], done: int, world: Wo
     name, version = given["activityType"]["name"], given["activityType"]["version"]
     record = world.activity_type(state.profile.domain, name, version)
     settings: dict[str, Any] = {}
-    cause = _activity_cause(state, given, record, settings) if record else _NO_ACTIVITY_TYPE
+    cause = _activity_cause(draft, given, record, settings) if record else _NO_ACTIVITY_TYPE
     if cause is None:
         task_list = f"{state.profile.domain}/{settings['taskList']['name']}"
         if not world.allow("ScheduleActivityTask", task_list):
@@ -144,14 +144,14 @@ _NO_ACTIVITY_TYPE: Final = "ACTIVITY_TYPE_DOES_NOT_EXIST"
 
 
 def _activity_cause(
-    state: Execution, given: dict[str, Any], record: TypeRecord, settings: dict[str, Any]
+    draft: Draft, given: dict[str, Any], record: TypeRecord, settings: dict[str, Any]
 ) -> str | None:
     """Why an activity cannot be scheduled; fills ``settings`` when it can."""
     if record.status != REGISTERED:
         return "ACTIVITY_TYPE_DEPRECATED"
-    if given["activityId"] in state.activity_ids:
+    if draft.open_activity(given["activityId"]) is not None:
         return "ACTIVITY_ID_ALREADY_IN_USE"
-    if len(state.activities) >= MAX_OPEN_ACTIVITIES:
+    if len(draft.state.activities) >= MAX_OPEN_ACTIVITIES:
         return "OPEN_ACTIVITIES_LIMIT_EXCEEDED"
     for member, default, cause in ACTIVITY_DEFAULTS:
         value = given.get(member, record.defaults.get(default))
@@ -164,7 +164,7 @@ def _activity_cause(
 def _cancel_activity(draft: Draft, given: dict[str, Any], done: int, _world: World) -> None:
     activity_id = given["activityId"]
     attributes = {"activityId": activity_id, "decisionTaskCompletedEventId": done}
-    scheduled_id = draft.state.activity_ids.get(activity_id)
+    scheduled_id = draft.open_activity(activity_id)
     if scheduled_id is None:
         failure = {**attributes, "cause": "ACTIVITY_ID_UNKNOWN"}
         draft.record("RequestCancelActivityTaskFailed", failure)

@@ -118,6 +118,7 @@ class Draft:
     """
 
     __slots__ = (
+        "_by_activity_id",
         "_owed",
         "_owned",
         "answering",
@@ -137,6 +138,7 @@ class Draft:
         self.answering = False
         self._owed = False
         self._owned: set[str] = set()
+        self._by_activity_id: dict[str, int] | None = None
 
     def record(self, name: str, attributes: dict[str, Any]) -> int:
         """Append an event; None values are left out, zeros and false stay. Returns its id."""
@@ -197,24 +199,33 @@ class Draft:
             self._owned.add(kind)
             table = table.copy()
             setattr(self.state, kind, table)
-            if kind == "activities":
-                self.state.activity_ids = self.state.activity_ids.copy()
         return table
+
+    def open_activity(self, activity_id: str) -> int | None:
+        """The key of the open activity with this id.
+
+        Only answers of deciders ask, so the index is made for each of them that does: one that was
+        kept would have to be copied whenever an activity starts or ends.
+        """
+        if self._by_activity_id is None:
+            activities = self.state.activities
+            self._by_activity_id = {item.activity_id: key for key, item in activities.items()}
+        return self._by_activity_id.get(activity_id)
 
     def put(self, kind: Kind, item: Any) -> None:
         """Add or replace an open item."""
         key = item_key(kind, item)
         self._own(kind)[key] = item
         self.changes[kind, key] = item
-        if kind == "activities":
-            self.state.activity_ids[item.activity_id] = key
+        if kind == "activities" and self._by_activity_id is not None:
+            self._by_activity_id[item.activity_id] = key
 
     def drop(self, kind: Kind, key: Any) -> None:
         """Take an open item away."""
         item = self._own(kind).pop(key)
         self.changes[kind, key] = None
-        if kind == "activities":
-            del self.state.activity_ids[item.activity_id]
+        if kind == "activities" and self._by_activity_id is not None:
+            del self._by_activity_id[item.activity_id]
 
     def close(self, event: str, attributes: dict[str, Any], to_parent: dict[str, Any]) -> None:
         """Write the closing event, tell the parent, apply the child policy, drop what is open."""
@@ -238,8 +249,8 @@ class Draft:
         if state.status in ("TERMINATED", "TIMED_OUT"):
             self._apply_policy(attributes["childPolicy"])
         state.started = state.scheduled = None
-        state.activities, state.activity_ids = {}, {}
-        state.timers, state.children, state.lambdas = {}, {}, {}
+        state.activities, state.timers, state.children, state.lambdas = {}, {}, {}, {}
+        self._by_activity_id = None
         self.changes.clear()
 
     def _apply_policy(self, policy: str) -> None:

@@ -187,7 +187,6 @@ class Execution:
         self.close_ms = 0
         self.counts: tuple[int, int, int, int, int] | None = None
         self.activities: dict[Any, Activity] = {}
-        self.activity_ids: dict[str, int] = {}
         self.timers: dict[Any, Timer] = {}
         self.children: dict[Any, Child] = {}
         self.lambdas: dict[Any, Lambda] = {}
@@ -258,8 +257,6 @@ def restore_item(state: Execution, kind: Kind, values: list[Any]) -> None:
     """Put a stored item back into a state that is being restored."""
     item = ITEM_TYPES[kind](*values)
     state.table(kind)[item_key(kind, item)] = item
-    if kind == "activities":
-        state.activity_ids[item.activity_id] = item.scheduled_id
 
 
 def item_key(kind: Kind, item: Any) -> Any:
