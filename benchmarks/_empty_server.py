@@ -72,7 +72,7 @@ class Empty:
         if is_final and self._answered < self._count:
             return None
         self._given += 1
-        data = {"kind": self._kind, "number": self._given - 1}
+        data = {"kind": self._kind, "day": self._given - 1, "country": 0}
         return {
             "taskToken": f"{self._given:0120}",
             "activityId": f"{self._given:040}",

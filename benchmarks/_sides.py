@@ -229,9 +229,10 @@ class Garcon(Side):
         return lambda: began_s
 
     def check(self) -> None:
-        """Raise where the pool has ended."""
-        if self.pool.process.poll() is not None:
-            raise RuntimeError(f"the pool ended: {self.pool.err()[-300:]}")
+        """Raise where the pool has ended, or has said that the execution failed."""
+        told = self.pool.err()
+        if self.pool.process.poll() is not None or 'note="failed: ' in told:
+            raise RuntimeError(f"the pool ended, or failed the execution: {told[-300:]}")
 
     def start_run(self, workflow_id: str, data: dict[str, object]) -> float:
         """Start an execution of the flow; return when, as monotonic seconds."""
