@@ -47,6 +47,7 @@ class Readings:
         self._run: Run = ("", "")
         self._last = 0
         self._found: dict[Run, Reading] = {}
+        self._pages_before = 0
 
     def begin(self, task: DecisionTask) -> None:
         """Begin a decision."""
@@ -55,6 +56,7 @@ class Readings:
         if task.events and reached < task.events[0]["eventId"] - 1:
             # Others have decided meanwhile: between what was read and what came lies a gap.
             self._found.pop(self._run, None)
+        self._pages_before = self._pages_found()
 
     def of(self, workflow_id: str, run_id: str) -> Reading:
         """Return what was read of a history, for the decision that was begun last."""
@@ -63,17 +65,24 @@ class Readings:
     def end(self, unread: Sequence[bytes] | None) -> None:
         """End the decision.
 
+        An attempt that came no further keeps nothing: what would ask for the next page may be good
+        no more (SWF's page tokens are not for ever), and the same would be asked again and again.
+
         Args:
             unread: the pages that came with it, where reading was broken off; None where not.
         """
+        got_on = self._pages_found() > self._pages_before
         found, self._found = self._found, {}
-        if unread is None or not found:
+        if unread is None or not got_on:
             return
         if self._run in found:
             found[self._run].pages[:0] = reversed(unread)
         self._kept[self._run] = (self._last, found)
         while len(self._kept) > 1 and self._size() > self._bytes_max:
             self._kept.popitem(last=False)
+
+    def _pages_found(self) -> int:
+        return sum(len(reading.pages) for reading in self._found.values())
 
     def _size(self) -> int:
         found = (reading for _, readings in self._kept.values() for reading in readings.values())

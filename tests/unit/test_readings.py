@@ -72,6 +72,21 @@ def test_a_decision_that_was_made_needs_its_readings_no_more():
     assert [] == readings.of(*RUN).pages
 
 
+def test_a_reading_that_came_no_further_is_begun_anew():
+    """The engine may take its token no more, and each attempt would meet that again."""
+    readings = Readings()
+    readings.begin(a_task(8, 10))
+    readings.of("other", "run").add(b"else", "expired")
+    readings.end([b"ten"])
+    readings.begin(a_task(10, 13))
+    assert "expired" == readings.of("other", "run").token
+    readings.end([b"thirteen"])
+
+    readings.begin(a_task(13, 16))
+
+    assert ([], "") == (readings.of("other", "run").pages, readings.of("other", "run").token)
+
+
 def test_readings_are_bounded_but_for_the_last():
     """The longest untouched run goes."""
     readings = Readings(bytes_max=5)
