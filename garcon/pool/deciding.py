@@ -61,6 +61,10 @@ BLAMED_MAX = 10_000
 REST_FIRST_S = 0.2
 REST_MAX_S = 30.0
 
+#: An answer that asks again waits so long, seconds, where the engine refuses this pool a history (a
+#: policy, say): asked at once it would refuse again, and each turn writes five events.
+REFUSED_S = 20.0
+
 #: After a stop, the pool's own list is polled until it is empty; no such poll begins later than
 #: this, seconds: on AWS one may last a minute.
 LAST_POLL_S = 5.0
@@ -341,7 +345,10 @@ class Deciding:
             await self._respond_without_decision(task, verdict)
         except EngineError as error:
             log_event(logger, logging.WARNING, "decision.again", **task.fields, why=error)
-            if not (isinstance(error, ServiceError) and error.is_unknown_resource):
+            refusal = error if isinstance(error, ServiceError) else None
+            if refusal is None or not refusal.is_unknown_resource:
+                if refusal is not None and not is_about_content(refusal):
+                    await self._hold(task, REFUSED_S)
                 await self._ask_again(task, blames_run=False)
         else:
             self._blames.pop(task.run_id, None)
