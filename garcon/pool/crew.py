@@ -155,13 +155,20 @@ class Crew:
         seat.begun += 1
         seat.tasks[task.number] = task
 
-    def take_back(self, seat: Seat, number: int) -> None:
-        """Note that a task, or what was left of it, runs no more."""
+    def take_back(self, seat: Seat, number: int, *, went_well: bool = True) -> None:
+        """Note that a task, or what was left of it, runs no more.
+
+        A worker whose task failed is the last of the idle to get another: what made it fail may lie
+        in that worker, and one that fails fast would else be given one task after the other.
+        """
         seat.tasks.pop(number, None)
         seat.ghosts.pop(number, None)
         slot = seat.child.slot
         if seat.is_empty and not seat.leaving and slot not in self._idle:
-            self._idle.append(slot)
+            if went_well:
+                self._idle.append(slot)
+            else:
+                self._idle.appendleft(slot)
 
     # -- how much more may come ---------------------------------------------------------------
 

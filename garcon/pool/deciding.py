@@ -67,7 +67,7 @@ REFUSED_S = 20.0
 
 #: After a stop, the pool's own list is polled until it is empty; no such poll begins later than
 #: this, seconds: on AWS one may last a minute.
-LAST_POLL_S = 5.0
+LAST_POLL_S = 3.0
 
 
 class Deciding:
@@ -433,8 +433,7 @@ class Deciding:
             log_event(logger, logging.ERROR, "answer.lost", **task.fields, why=error)
         else:
             if closes:
-                self._sticky.closed(task.run_id, asyncio.get_running_loop().time())
-                self._on_closing(task.run_id)
+                self._note_end(task)
 
     async def _fail(self, task: DecisionTask, text: str) -> None:
         """Close an execution that its decider cannot close."""
@@ -446,7 +445,11 @@ class Deciding:
         except EngineError as error:
             log_event(logger, logging.ERROR, "answer.lost", **task.fields, why=error)
         else:
-            self._on_closing(task.run_id)
+            self._note_end(task)
+
+    def _note_end(self, task: DecisionTask) -> None:
+        self._sticky.closed(task.run_id, asyncio.get_running_loop().time())
+        self._on_closing(task.run_id)
 
     async def _send_answer(self, task: DecisionTask, body: bytes) -> None:
         await self._plane.answer("RespondDecisionTaskCompleted", body, deadline_s=task.deadline_s)

@@ -215,7 +215,7 @@ class Dispatcher:
             if task is not None:
                 self._delivery.finish(task, frame)
             # One that was answered before its thread has ended leaves its place all the same.
-            self._free(seat, number)
+            self._free(seat, number, went_well=frame.kind == "done")
         elif frame.kind == "timing" and task is not None:
             self._heartbeats.set_timing(task, frame.head)
 
@@ -392,8 +392,8 @@ class Dispatcher:
         except FrameError as error:
             _tell_deaf(seat, error)
 
-    def _free(self, seat: Seat, number: int) -> None:
-        self._crew.take_back(seat, number)
+    def _free(self, seat: Seat, number: int, *, went_well: bool) -> None:
+        self._crew.take_back(seat, number, went_well=went_well)
         self._turnover.task_ended(seat, asyncio.get_running_loop().time())
         self._assign()
         self._pump()

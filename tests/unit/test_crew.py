@@ -64,6 +64,19 @@ def test_a_task_goes_to_the_worker_that_was_busy_last() -> None:
     assert [1, 2] == [room.give(FETCH) for _ in range(2)]
 
 
+def test_a_worker_whose_task_failed_is_the_last_to_get_another() -> None:
+    """One that fails fast, for a reason of its own, does not get every retry."""
+    room = Room(3, FETCH)
+    assert [1, 2, 3] == sorted(room.give(FETCH) for _ in range(3))
+    number = {slot: next(iter(room.seat(slot).tasks)) for slot in (1, 2, 3)}
+
+    room.crew.take_back(room.seat(1), number[1])
+    room.crew.take_back(room.seat(2), number[2], went_well=False)
+    room.crew.take_back(room.seat(3), number[3])
+
+    assert [3, 1, 2] == [room.give(FETCH) for _ in range(3)]
+
+
 def test_threads_of_one_worker_are_filled_first() -> None:
     """Then those of the next."""
     room = Room(2, ASK, SEND)
