@@ -86,7 +86,7 @@ def test_a_task_over_its_time_is_failed_and_tried_again_by_a_fresh_worker(engine
 )
 def test_a_canceled_task_that_hears_nothing_goes_with_all_that_it_started(engine, tmp_path, how):
     """Its grace is short here; SWF is told Canceled, and the slot is refilled."""
-    flow = stubborn(tmp_path, how, heartbeat=1)
+    flow = stubborn(tmp_path, how, heartbeat=6)
 
     async def scenario() -> None:
         words = config(engine.url, flow, tmp_path, procs=1, cancel_grace_s=0.5)
