@@ -57,6 +57,7 @@ _BACKLOG: Final = 2048
 _BODY_S: Final = 30.0
 _MAX_BODY: Final = 1 << 20
 _HEAD_S: Final = 30.0
+_LATE_S: Final = 0.01
 # A pool with work on many connections comes by the same one twice now and then.
 _IN_A_ROW: Final = 4
 # For clients that send their body only when they are asked to.
@@ -202,6 +203,10 @@ class EngineServer:
         if self._web is not None:
             self._web.pre_shutdown()
             await self._web.shutdown(timeout=2.0)
+            # Clients may have been accepted in the very turn in which the listener closed.
+            await asyncio.sleep(_LATE_S)
+            await self._web.shutdown(timeout=0.0)
+            await asyncio.sleep(0)
         await self.kernel.finish()
         self._database.close()
 
