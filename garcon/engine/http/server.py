@@ -57,7 +57,8 @@ _BACKLOG: Final = 2048
 _BODY_S: Final = 30.0
 _MAX_BODY: Final = 1 << 20
 _HEAD_S: Final = 30.0
-_LATE_S: Final = 0.01
+# From accepting a client to knowing of it the loop takes two turns; one more to be safe.
+_ACCEPT_TURNS: Final = 3
 # A pool with work on many connections comes by the same one twice now and then.
 _IN_A_ROW: Final = 4
 # For clients that send their body only when they are asked to.
@@ -195,7 +196,7 @@ class EngineServer:
     async def stop(self) -> None:
         """Answer the waiting polls, finish what is begun, close the file."""
         if self._listener is not None:
-            self._listener.close()
+            await _close(self._listener)
         if self._sweep is not None:
             self._sweep.cancel()
         await self._lambdas.stop()
@@ -203,9 +204,6 @@ class EngineServer:
         if self._web is not None:
             self._web.pre_shutdown()
             await self._web.shutdown(timeout=2.0)
-            # Clients may have been accepted in the very turn in which the listener closed.
-            await asyncio.sleep(_LATE_S)
-            await self._web.shutdown(timeout=0.0)
             await asyncio.sleep(0)
         await self.kernel.finish()
         self._database.close()
@@ -282,6 +280,20 @@ class EngineServer:
         response = Response(status=status, body=body, headers=self._headers)
         response.headers["x-amzn-RequestId"] = f"{self._request_head}{self._requests:012x}"
         return response
+
+
+async def _close(listener: asyncio.Server) -> None:
+    """Accept nobody else, then close.
+
+    asyncio drops whom it has accepted but not yet told of when the listener closes, without closing
+    the connection: the server must know of all before that.
+    """
+    loop = asyncio.get_running_loop()
+    for listening in listener.sockets:
+        loop.remove_reader(listening)
+    for _ in range(_ACCEPT_TURNS):
+        await asyncio.sleep(0)
+    listener.close()
 
 
 async def _read(request: BaseRequest) -> bytes:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import configparser
 import http.client
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from garcon.engine import pytest_plugin
+from garcon.engine.http.server import EngineServer, Settings
 from garcon.engine.service import skipping
 from garcon.engine.testing import Engine, engine_beside, engine_in_process
 from tests.contract.engine.swf import Swf, client, decide, schedule
@@ -151,3 +154,35 @@ def test_virtual_time_never_goes_back_over_a_restart(tmp_path: Path) -> None:
         assert swf.names("w", run_id).count("TimerFired") == 2
         times = [event["eventTimestamp"] for event in swf.history("w", run_id)]
         assert times == sorted(times)
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_an_engine_that_stops_leaves_no_client_behind(turns: int) -> None:
+    """In whichever turn of the loop a client comes, it is let go; nothing waits for it."""
+
+    async def scenario() -> None:
+        server = EngineServer(Settings(db=":memory:"))
+        await server.start()
+        assert server._listener is not None
+        address = server._listener.sockets[0].getsockname()
+        with socket.create_connection(address) as early:
+            await asyncio.sleep(0.01)
+            with socket.create_connection(address) as late:
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                await server.stop()
+                assert gone(early)
+                assert gone(late)
+
+    asyncio.run(scenario())
+
+
+def gone(client: socket.socket) -> bool:
+    """Whether the other side has closed the connection."""
+    client.setblocking(False)
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
+    except BlockingIOError:
+        return False
