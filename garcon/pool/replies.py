@@ -10,18 +10,21 @@ from typing import Any
 from garcon.history import AGAIN_TIMER, ANEW_TIMER
 from garcon.outcome import DETAILS_MAX, REASON_MAX, cut
 
-#: How the reasons begin with which the pool itself fails an execution.
-_OWN_REASONS = re.compile(r"\d+ decisions in a row could not be made: |the engine refused the deci")
+#: What the reasons begin with by which the pool itself fails an execution; the first is counted.
+_UNMADE = "decisions in a row could not be made: "
+_REFUSED = "the engine refused the decisions: "
+
+_OWN_REASONS = re.compile(rf"\d+ {_UNMADE}|{_REFUSED}")
 
 
 def unmade_text(times: int, why: object) -> str:
     """Return the reason of an execution of which no decision can be made."""
-    return f"{times} decisions in a row could not be made: {why}"
+    return f"{times} {_UNMADE}{why}"
 
 
 def refused_text(why: object) -> str:
     """Return the reason of an execution whose decisions the engine does not take."""
-    return f"the engine refused the decisions: {why}"
+    return f"{_REFUSED}{why}"
 
 
 def is_own_reason(reason: str) -> bool:
