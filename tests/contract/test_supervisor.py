@@ -39,6 +39,7 @@ def test_a_pool_boots_says_so_and_leaves_nothing_behind_when_it_is_stopped(engin
     async def scenario() -> None:
         async with a_house(config(engine.url)) as house:
             await house.until_told("event=pool.ready workers=2")
+            await house.until(lambda: house.children(ChildKind.DECIDER), "a decider")
             pids = [*house.zygotes, *house.children(), *house.children(ChildKind.DECIDER)]
             assert len(pids) == 4
 
