@@ -113,6 +113,7 @@ def log_event(
     event: str,
     *,
     exc_info: BaseException | None = None,
+    traceback: str | None = None,
     **fields: Any,
 ) -> None:
     """Log what happened under a fixed name: `event=slot.killed slot=3 pid=4121`.
@@ -122,6 +123,7 @@ def log_event(
         level: one of logging's levels.
         event: a fixed name, `thing.what-happened`.
         exc_info: an error whose traceback is to follow.
+        traceback: one that another process has told as text, likewise.
         fields: facts in plain values; fields that are None are left out. As text, values are quoted
             where they need it; as JSON lines they stay what they are.
     """
@@ -129,7 +131,7 @@ def log_event(
         return
     facts = {name: value for name, value in fields.items() if value is not None}
     text = " ".join([f"event={event}", *(f"{name}={_word(facts[name])}" for name in facts)])
-    extra = {"garcon_event": {"event": event, **facts}}
+    extra = {"garcon_event": {"event": event, **facts}, "garcon_traceback": traceback}
     logger.log(level, "%s", text, extra=extra, exc_info=exc_info, stacklevel=2)
 
 
@@ -149,7 +151,7 @@ class LogSettings:
         file: path of one file that all processes share and that rotates; None is stderr.
         json: JSON lines instead of text.
         process: what this process is, such as `worker-3`; shown on each line.
-        flow: the flow that it serves; in JSON lines.
+        flow: the flow that it serves; told on each line.
         queued: a thread writes, so that the caller never waits for a disk or a reader.
         file_max_bytes: size at which the file is rotated.
         file_count: rotated files that are kept.
@@ -166,16 +168,23 @@ class LogSettings:
 
 
 class TextFormatter(logging.Formatter):
-    """One line a record: instant in UTC, level, process, logger, message."""
+    """One line a record: instant in UTC, level, flow, process, logger, message."""
 
-    def __init__(self, process: str) -> None:
-        """Show `process` on each line."""
-        super().__init__(f"%(asctime)s %(levelname)s {process}[%(process)d] %(name)s: %(message)s")
+    def __init__(self, process: str, flow: str | None = None) -> None:
+        """Show `process` and, where there is one, `flow` on each line."""
+        speaker = f"{process}[%(process)d]" if flow is None else f"{flow} {process}[%(process)d]"
+        super().__init__(f"%(asctime)s %(levelname)s {speaker} %(name)s: %(message)s")
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - logging's own signature
         """Return the record's instant in UTC, to the millisecond."""
         instant = datetime.fromtimestamp(record.created, timezone.utc)
         return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as its line, and a traceback below it."""
+        told = getattr(record, "garcon_traceback", None)
+        line = super().format(record)
+        return f"{line}\n{told.rstrip()}" if told else line
 
 
 class JsonFormatter(logging.Formatter):
@@ -199,13 +208,13 @@ class JsonFormatter(logging.Formatter):
             **self._flow,
         }
         own = getattr(record, "garcon_event", None) or {"message": record.getMessage()}
-        told = {**getattr(record, "garcon_about", {}), **own}
+        facts = {**getattr(record, "garcon_about", {}), **own}
         # An event's field never hides who speaks; but its pid may be that of another process.
-        document |= {name: told[name] for name in told if name == "pid" or name not in document}
+        document |= {name: facts[name] for name in facts if name == "pid" or name not in document}
         if record.exc_info:
             document["traceback"] = self.formatException(record.exc_info)
-        elif record.exc_text:
-            document["traceback"] = record.exc_text
+        elif told := record.exc_text or getattr(record, "garcon_traceback", None):
+            document["traceback"] = told
         return json.dumps(document, ensure_ascii=False, default=str)
 
 
@@ -334,7 +343,7 @@ def make_formatter(settings: LogSettings) -> logging.Formatter:
     """Return what makes lines of records as `settings` says."""
     if settings.json:
         return JsonFormatter(settings.process, settings.flow)
-    return TextFormatter(settings.process)
+    return TextFormatter(settings.process, settings.flow)
 
 
 def _file_handler(settings: LogSettings) -> logging.Handler:

@@ -151,7 +151,7 @@ class Crew:
             self._forget_idle(seat.child.slot)
             seat.begun = 0
         task.slot, task.place, task.begun_at_s = seat.child.slot, seat.free_place(), now_s
-        task.slate = seat.child.slate
+        task.pid, task.slate = seat.child.pid, seat.child.slate
         seat.begun += 1
         seat.tasks[task.number] = task
 

@@ -86,18 +86,15 @@ class Endings:
         late = now_s >= overdue_at_s(task.taken_at_s, task.start_to_close_s)
         if late and not task.vanished:
             text = f"took longer than its {task.start_to_close_s:g} s"
-            self._tell(seat, task, "task.overdue", text)
+            log_event(logger, logging.WARNING, "task.overdue", **task.fields, why=text)
             seat.abandon(task, now_s)
             self._delivery.note_end(task, "failed")
             self._delivery.fail(task, Failure(Kind.FAILED, text, errors=("TimeoutError",)))
         elif task.cancel_by_s is not None and now_s >= task.cancel_by_s:
             text = f"did not end within {task.grace_s:g} s of its cancel"
-            self._tell(seat, task, "task.deaf", text)
+            log_event(logger, logging.WARNING, "task.deaf", **task.fields, why=text)
             seat.abandon(task, now_s)
             self._delivery.cancel(task)
-
-    def _tell(self, seat: Seat, task: ActivityTask, event: str, text: str) -> None:
-        log_event(logger, logging.WARNING, event, **task.fields, pid=seat.child.pid, why=text)
 
     def _end_worker(self, seat: Seat) -> None:
         if not seat.ended:
@@ -154,7 +151,7 @@ class Endings:
         for task in tasks:
             seat.abandon(task, 0.0)
             if len(tasks) == 1:
-                self._tell(seat, task, "task.oversized", text)
+                log_event(logger, logging.WARNING, "task.oversized", **task.fields, why=text)
                 self._delivery.note_end(task, "failed")
                 errors = ("MemoryError",)
                 self._delivery.fail(task, Failure(Kind.OUT_OF_MEMORY, text, errors, facts=facts))

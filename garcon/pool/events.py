@@ -29,7 +29,14 @@ EVENTS: Mapping[str, Event] = {
     # The pool as a whole.
     "pool.ready": Event("INFO", "All workers are up and tasks are asked for."),
     "pool.stopping": Event(
-        "INFO", "TERM or INT came, or the execution closed: running tasks end, no more are taken."
+        "INFO",
+        "TERM or INT came, the execution closed, or the pool cannot go on: running tasks may end, "
+        "no more are taken.",
+    ),
+    "pool.killing": Event(
+        "WARNING",
+        "Who still works is killed, and its tasks go back to SWF as lost: the time of the drain is "
+        "over (`--drain-timeout`), or a second TERM or INT came.",
     ),
     "pool.reloading": Event(
         "INFO", "HUP came: the flow is imported anew; its new workers replace the present ones."
@@ -65,6 +72,9 @@ EVENTS: Mapping[str, Event] = {
     "reload.failed": Event(
         "WARNING", "After HUP the flow could not be imported; the pool runs on as it was."
     ),
+    "import.failed": Event(
+        "ERROR", "The flow raised while it was imported, at the start or after HUP; with traceback."
+    ),
     "child.torn": Event("ERROR", "A child sent what is no message, or broke off inside one."),
     "child.silent": Event(
         "WARNING", "A child has closed its connection, or sent what is no message; it is killed."
@@ -72,7 +82,9 @@ EVENTS: Mapping[str, Event] = {
     "child.stacks": Event(
         "WARNING", "A child is asked where it is in its code; its stacks follow."
     ),
-    "child.stack": Event("WARNING", "A line of them; on stderr where there is no log file."),
+    "child.stack": Event(
+        "WARNING", "A line of them; in a text log without a file it stands on stderr as it is."
+    ),
     "child.deaf": Event("DEBUG", "A child could not be told to leave; its deadline ends it."),
     "worker.deaf": Event("WARNING", "A worker does not take what it is sent."),
     "worker.worn": Event(

@@ -56,13 +56,15 @@ __all__ = [
     "ForkFailed", "Forked", "IllegalMove", "Kill", "KillAsked", "Move", "Pool", "ReloadAsked",
     "Resized", "RetireAsked", "RetireZygote", "Rules", "Slot", "StartZygote", "State", "Stop",
     "StopAsked", "Tell", "Tick", "Zygote", "ZygoteGone", "ZygoteReady", "ZygoteState",
-    "next_wake_s", "respawn_delay_s", "step",
+    "next_wake_s", "respawn_delay_s", "step", "why_killed",
 ]  # fmt: skip
 
 #: Exit code of a pool whose children cannot boot.
 CANNOT_BOOT = 3
 
-_LEAVING = frozenset({State.DRAINING, State.KILLING})
+#: Why a pool that is stopped kills who still works.
+DRAIN_IS_OVER = "the time of the drain was over"
+TOLD_TO_HURRY = "the pool was told to stop at once"
 
 #: Whom a shrinking pool sends away first: those at work last, and one that is just being forked
 #: not at all, since it cannot be spoken to yet.
@@ -115,6 +117,17 @@ def respawn_delay_s(rules: Rules, number: int, quick_deaths: int) -> float:
     # Multiplicative hashing (Knuth): spreads small neighbours over the whole range.
     spread = ((number * 31 + quick_deaths) * 2_654_435_761 % 2**32) / 2**32
     return full_s * (1.0 - 0.25 * spread)
+
+
+def why_killed(pool: Pool, number: int) -> str | None:
+    """Return for what stop of its own the pool has killed the child in this slot, in words.
+
+    None where it has not: whoever else sent the signal is told by nobody.
+    """
+    slot = pool.slots.get(number)
+    if pool.stop is not Stop.NOW or slot is None or slot.state is not State.KILLING:
+        return None
+    return DRAIN_IS_OVER if pool.killed_at_deadline else TOLD_TO_HURRY
 
 
 class _Step(Moves):
@@ -234,13 +247,16 @@ class _Step(Moves):
         self.vacate(slot, Move.EXITED, self.now_s + delay_s, quick_deaths=deaths)
         self.tell_exit("slot.died", slot, fact, delay_s)
         if not slot.booted:
-            self.count_boot_failure(f"{slot.kind.value} {slot.number} {fact.status}", CANNOT_BOOT)
+            told = f"{slot.kind.value} {slot.number} {fact.status}"
+            if fact.signal is None:
+                told += "; its traceback stands above"
+            self.count_boot_failure(told, CANNOT_BOOT)
 
     def _stop_asked(self, fact: StopAsked) -> None:
         rules = self.pool.rules
         if fact.now or self.pool.stop is not Stop.NO:
             if self.pool.stop is not Stop.NOW:
-                self.change(stop=Stop.NOW, stop_deadline_s=self.now_s + rules.kill_timeout_s)
+                self._hurry(TOLD_TO_HURRY)
             return
         self.change(stop=Stop.DRAIN, stop_deadline_s=self.now_s + rules.drain_timeout_s)
 
@@ -360,7 +376,14 @@ class _Step(Moves):
         elif late and self.pool.stop is Stop.NOW:
             self.finish(0, f"stopped; {left} did not go")
         elif late:
-            self.change(stop=Stop.NOW, stop_deadline_s=self.now_s + self.pool.rules.kill_timeout_s)
+            self._hurry(DRAIN_IS_OVER)
+
+    def _hurry(self, why: str) -> None:
+        """Kill whoever is left, and wait for no one longer than a killed process may take."""
+        deadline_s = self.now_s + self.pool.rules.kill_timeout_s
+        self.change(stop=Stop.NOW, stop_deadline_s=deadline_s)
+        if children := len(self.alive()):
+            self.tell("pool.killing", children=children, why=why)
 
     def _let_go(self, slot: Slot, deadline_s: float | None) -> None:
         if slot.state is State.EMPTY:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from garcon.log import log_event
 from garcon.pool.nursery import Child
@@ -38,17 +39,19 @@ class Stacks:
         Args:
             ask: makes a child write its stacks.
             output: gets `stdout` or `stderr` and a line that is no stack's.
-            is_logged: whether stacks go to the log, because it is kept in a file.
+            is_logged: whether stacks go to the log: because it is kept in a file, or read by a
+                program.
         """
         self._ask = ask
         self._output = output
         self._is_logged = is_logged
         self._until_s = 0.0
+        self._asked: dict[str, Any] = {}
 
     def dump(self, child: Child) -> None:
         """Have one child write where it is."""
-        kind, slot = child.kind.value, child.slot
-        log_event(logger, logging.WARNING, "child.stacks", slot=slot, kind=kind, pid=child.pid)
+        self._asked = {"slot": child.slot, "kind": child.kind.value, "pid": child.pid}
+        log_event(logger, logging.WARNING, "child.stacks", **self._asked)
         self._until_s = asyncio.get_running_loop().time() + LATE_S
         self._ask(child)
 
@@ -62,6 +65,6 @@ class Stacks:
         """Pass on a line that a child wrote, a stack's to the log."""
         is_stack = stream == "stderr" and _STACK.match(line) is not None
         if self._is_logged and is_stack and asyncio.get_running_loop().time() < self._until_s:
-            log_event(logger, logging.WARNING, "child.stack", text=line)
+            log_event(logger, logging.WARNING, "child.stack", **self._asked, text=line)
         else:
             self._output(stream, line)

@@ -161,7 +161,7 @@ def _state(pool: Pool, has_begun: bool) -> str:
 def _activity_task(task: ActivityTask, now_s: float) -> dict[str, Any]:
     begun_s = task.taken_at_s if task.begun_at_s is None else task.begun_at_s
     return {
-        **task.fields,
+        **task.names,
         "for_s": round(now_s - begun_s, 3),
         "canceled": task.cancel_by_s is not None,
     }

@@ -48,6 +48,7 @@ from garcon.pool.mission import Mission
 from garcon.pool.nursery import (
     Child,
     ChildExited,
+    FlowRefused,
     ForkError,
     Notice,
     Nursery,
@@ -113,7 +114,9 @@ class Supervisor:
         self._endings = Jobs()  # of zygotes: begun, they are not cut off
         self._nurseries: dict[int, Nursery] = {}
         self._stacks = Stacks(
-            self._ask_stacks, display.output, is_logged=config.log.file is not None
+            self._ask_stacks,
+            display.output,
+            is_logged=config.log.json or config.log.file is not None,
         )
         autosize = None
         if config.procs is None:
@@ -210,9 +213,13 @@ class Supervisor:
         """The first signal drains; the second one, and only a signal, does not wait."""
         self._stop_signals += 1
         if self._stop_signals == 1:
-            self._display.note("stopping: running tasks may end; a second signal stops at once")
+            time_s = self._config.drain_timeout_s
+            self._display.note(
+                f"stopping: running tasks have {time_s:g} s to end; a second signal stops at once"
+            )
             self._ask_stop()
         elif self._stop_signals == 2:
+            self._display.note("stopping at once: running tasks go back to SWF as lost")
             self._stop_now.set()
             self._facts.put_nowait(StopAsked(now=True))
 
@@ -310,6 +317,9 @@ class Supervisor:
         except (GarconError, OSError, *UNREADABLE) as error:
             code = error.exit_code if isinstance(error, GarconError) else None
             text = f"another garcon than the pool's? {error!r}" if code is None else str(error)
+            if isinstance(error, FlowRefused) and code == BootError.exit_code:
+                told = error.traceback
+                log_event(logger, logging.ERROR, "import.failed", why=text, traceback=told)
             # Told before the nursery can tell of the end that we give it.
             killed = isinstance(error, ZygoteKilled)
             self._facts.put_nowait(ZygoteGone(generation, text, code, killed))
@@ -433,6 +443,8 @@ class Supervisor:
 
     def _on_exit(self, fact: ChildExited) -> None:
         busy = self._service.is_busy(fact.slot)
+        why = lifecycle.why_killed(self._pool, fact.slot)
+        status = f"{fact.status}: {why}" if why else fact.status
         told = {
             "worker": fact.slot,
             "pid": fact.pid,
@@ -440,9 +452,9 @@ class Supervisor:
             "cpu_s": fact.cpu_s,
             "peak_kb": fact.peak_kb,
         }
-        self._service.remove(fact.slot, fact.status, told, with_zygote=fact.with_zygote)
+        self._service.remove(fact.slot, status, told, with_zygote=fact.with_zygote)
         self._facts.put_nowait(
-            Exited(fact.slot, fact.pid, fact.status, fact.signal, busy, fact.with_zygote)
+            Exited(fact.slot, fact.pid, status, fact.signal, busy, fact.with_zygote)
         )
 
     def _on_size(self, workers: int, busy: frozenset[int]) -> None:

@@ -30,6 +30,7 @@ class ActivityTask:
         taken_at_s: when it came, loop time.
         next_beat_s: when the engine is to hear of it next, loop time.
         slot: the worker that runs it, None while it waits for one.
+        pid: that worker's process.
         place: which of the worker's places it has; 0 where it has the worker for itself.
         begun_at_s: when that worker got it, loop time.
         vanished: the engine knows it no more: nothing is to be answered.
@@ -53,6 +54,7 @@ class ActivityTask:
     taken_at_s: float
     next_beat_s: float
     slot: int | None = None
+    pid: int | None = None
     place: int = 0
     begun_at_s: float | None = None
     vanished: bool = False
@@ -80,7 +82,12 @@ class ActivityTask:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """Return what a log line says of this task."""
+        """Return what a log line says of this task: `pid` is its worker's, once it has one."""
+        return {**self.names, "pid": self.pid}
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """Return which task it is."""
         return {
             "activity": self.activity.name,
             "id": self.activity_id,

@@ -38,11 +38,14 @@ def test_a_flow_that_cannot_run_is_refused_at_once(place, flow, texts):
 
 
 def test_a_flow_that_raises_while_it_is_imported_cannot_boot(place):
-    """Exit code 3, with the error's class and text."""
+    """Exit code 3, the traceback, and as the last word one line with the error's class and text."""
     pool = place.start_pool(f"{FLOWS}.import_error", procs=1, data={})
 
     assert CANNOT_BOOT == pool.wait(), pool.err()
-    assert_says(pool, "import_error", "RuntimeError", "no beans left")
+    *before, last = pool.err().splitlines()
+    assert all(word in last for word in ("import_error", "RuntimeError", "no beans left")), last
+    assert '    raise RuntimeError("no beans left")' in before, pool.err()
+    assert pool.lines_with("event=import.failed")
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,8 @@ def test_a_task_of_an_unknown_version_is_failed_at_once_with_the_reason(tmp_path
             assert operation == "RespondActivityTaskFailed"
             assert "no activity 'flow_fetch' of version '9'" in body["reason"]
             assert "flow_fetch 1.0" in body["reason"]
+            # Handed back it would be scheduled again, and come here again.
+            assert json.loads(body["details"])["kind"] == "failed"
 
     asyncio.run(scenario())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from dataclasses import replace
 
 import pytest
@@ -265,8 +266,9 @@ def test_an_unknown_activity_is_a_usage_error_that_names_the_known_ones(tmp_path
         asyncio.run(scenario())
 
 
-def test_every_end_is_told_with_what_it_used(tmp_path):
-    """For metrics: the activity, the outcome, seconds, CPU and memory."""
+def test_every_end_is_told_with_what_it_used_and_by_whom(tmp_path, caplog):
+    """For metrics: the activity, the outcome, seconds, CPU and memory; for the log, who ran it."""
+    caplog.set_level(logging.INFO, logger="garcon.pool")
 
     async def scenario() -> None:
         async with a_pool(tmp_path) as pool:
@@ -286,5 +288,16 @@ def test_every_end_is_told_with_what_it_used(tmp_path):
                 end.peak_kb,
             )
             assert end.seconds >= 0
+            (line,) = [one for one in caplog.records if "event=task.failed" in one.getMessage()]
+            assert line.garcon_event == {
+                "event": "task.failed",
+                "activity": "fetch",
+                "id": "fetch-1",
+                "workflow": "w",
+                "run": "r",
+                "attempt": 1,
+                "pid": peer.child.pid,
+                "reason": "no",
+            }
 
     asyncio.run(scenario())

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from garcon.errors import ServiceError
-from garcon.pool import delivery
+from garcon.pool import delivery, dispatcher
 from garcon.pool.frames import Frame
-from tests.contract.dispatcher_harness import FETCH, FLOW, Pool, a_pool, a_task
+from tests.contract.dispatcher_harness import FETCH, FLOW, Pool, a_pool, a_task, says
 from tests.contract.pool_stand_ins import Peer, wait_until
 
 COMPLETED, FAILED = "RespondActivityTaskCompleted", "RespondActivityTaskFailed"
@@ -43,6 +43,74 @@ def test_an_answer_that_is_not_swf_s_rests_the_list_and_ends_nothing(tmp_path, p
 
             assert (await peer.receive()).kind == "run"
             ticking.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_polls_that_are_refused_in_a_row_rest_longer_and_longer(tmp_path, monkeypatch, caplog):
+    """Full jitter over a bound that doubles to half a minute; a poll that gets through ends it."""
+    rests = []
+
+    def draw(low: float, high: float) -> float:
+        rests.append((low, round(high, 3)))
+        return 0.0
+
+    monkeypatch.setattr(dispatcher.random, "uniform", draw)
+    monkeypatch.setattr(dispatcher, "TICK_S", 0.0)
+    throttled = ServiceError("ThrottlingException", "Rate exceeded")
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            refusals, poll = 9, pool.plane.poll
+
+            async def throttle(*args, **words) -> bytes:
+                nonlocal refusals
+                refusals -= 1
+                if refusals >= 0 or refusals == -2:
+                    raise throttled
+                return await poll(*args, **words)
+
+            pool.plane.poll = throttle
+            ticking = asyncio.ensure_future(pool.dispatcher.run())
+            peer = await pool.worker()
+            pool.offer(a_task())
+            run = await peer.receive()
+            await pool.dispatcher.on_frame(peer.child, says(run, "done"))
+            await wait_until(lambda: len(rests) == 10)
+            ticking.cancel()
+
+    asyncio.run(scenario())
+    bounds = [0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0, 30.0, 0.4]
+    assert rests == [(0, bound) for bound in bounds]
+    told = [one.getMessage() for one in caplog.records if "event=poll.failed" in one.getMessage()]
+    assert len(told) == len(bounds)
+    assert "list=flow_fetch" in told[0]
+    assert "Rate exceeded" in told[0]
+
+
+@pytest.mark.parametrize(("start_to_close_s", "at_least_s"), [(3_600, 3_600), (5, 120)])
+def test_an_answer_is_repeated_until_the_time_of_its_task_is_over(
+    tmp_path, start_to_close_s, at_least_s
+):
+    """What has been computed is not to be lost; of a short task not at the first hiccup either."""
+    flow = replace(FLOW, activities=(replace(FETCH, start_to_close_s=start_to_close_s),))
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path, flow) as pool:
+            deadlines, answer = [], pool.plane.answer
+
+            async def note(*args, deadline_s, **words) -> bytes:
+                deadlines.append(deadline_s)
+                return await answer(*args, **words)
+
+            pool.plane.answer = note
+            peer = await pool.worker()
+            before_s = asyncio.get_running_loop().time()
+            await run_one(pool, peer)
+            await pool.plane.wait_answers(1)
+
+            after_s = asyncio.get_running_loop().time()
+            assert before_s + at_least_s <= deadlines[0] <= after_s + at_least_s
 
     asyncio.run(scenario())
 

@@ -101,6 +101,34 @@ def test_the_second_signal_ends_the_tasks_and_still_answers_for_them(engine, tmp
     assert Histories(engine.url).failures() == ["lost", "lost"]
 
 
+@pytest.mark.parametrize(
+    ("drain_s", "signals", "why"),
+    [
+        (0.2, 1, "the time of the drain was over"),
+        (60.0, 2, "the pool was told to stop at once"),
+    ],
+)
+def test_a_task_that_the_pool_itself_has_killed_is_told_with_the_reason(
+    engine, tmp_path, drain_s, signals, why
+):
+    """Or an operator would look for whoever sent the signal, or for want of memory."""
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url, drain_timeout_s=drain_s), gated(tmp_path)) as house:
+            await busy(house, 2)
+            for _ in range(signals):
+                tell(signal.SIGTERM)
+                await house.until_told("event=pool.stopping")
+            with pytest.raises(Interrupted):
+                await house.ended()
+            (killing,) = house.lines_with("event=pool.killing")
+            assert f'why="{why}"' in killing
+            assert len(house.lines_with(f"was killed by SIGKILL: {why}")) >= 2
+
+    asyncio.run(scenario())
+    assert Histories(engine.url).failures() == ["lost", "lost"]
+
+
 def test_a_signal_after_the_mission_s_own_end_is_the_first_one(engine, tmp_path, gate):
     """The pool drains for another execution's task; one Ctrl-C more does not kill that task."""
     (tmp_path / "other").mkdir()

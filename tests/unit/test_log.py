@@ -172,6 +172,34 @@ def test_lines_on_stderr_tell_instant_level_process_and_logger(
     assert process.startswith("worker-3[")
 
 
+def test_a_line_tells_the_flow_where_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """Several pools may write to one journal."""
+    own = log.configure(log.LogSettings(process="worker-3", flow="flows.metrics"))
+    logging.getLogger("garcon").info("hello")
+    own.close()
+
+    assert " INFO flows.metrics worker-3[" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_json", [False, True])
+def test_a_traceback_that_another_process_has_told_follows(
+    capsys: pytest.CaptureFixture[str], is_json: bool
+) -> None:
+    """Line by line below the event, or as a field of it."""
+    own = log.configure(log.LogSettings(json=is_json))
+    logger = logging.getLogger("garcon.pool")
+    log.log_event(logger, logging.ERROR, "import.failed", why="no", traceback="Trace\n  last\n")
+    own.close()
+
+    first, *others = capsys.readouterr().err.splitlines()
+    if is_json:
+        assert json.loads(first)["traceback"] == "Trace\n  last\n"
+        assert others == []
+    else:
+        assert first.endswith("event=import.failed why=no")
+        assert others == ["Trace", "  last"]
+
+
 def test_json_lines_hold_the_fields_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     """An event's fields are at the top, and never hide who speaks."""
     own = log.configure(log.LogSettings(process="worker-3", json=True))

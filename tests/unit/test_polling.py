@@ -80,6 +80,20 @@ def test_polls_in_all_stay_below_twice_the_workers_plus_the_lists():
     assert levels.waiting <= 2 * 4 + len(names)
 
 
+def test_where_not_all_polls_fit_every_list_gets_as_many_as_the_others():
+    """The last of the lists would else get none while the first ones bring tasks."""
+    names = ["a", "b", "c", "d", "e"]
+    levels = PollLevels(names)
+    polls: Counter[str] = Counter()
+    for _ in range(10 * len(names)):
+        due = levels.take_due(idle=4, in_hand=0, workers=4, now_s=0.0)
+        polls.update(due)
+        for name in due:
+            levels.brought(name, idle=4)
+
+    assert max(polls.values()) <= 1.1 * min(polls[name] for name in names)
+
+
 def test_a_failed_poll_rests_its_list_and_no_other():
     """A throttled list waits; the others go on."""
     levels = PollLevels(["a", "b"])

@@ -92,8 +92,8 @@ def test_it_shrinks_to_the_floor_after_an_idle_minute_and_not_before() -> None:
     """Idle workers cost memory."""
     sizing = Sizing(16, changed_s=0.0, window_s=0.0)
 
-    early = resize(sizing, IDLE, BOUNDS, IDLE_S - 1)
-    late = resize(early, IDLE, BOUNDS, IDLE_S)
+    early = resize(sizing, IDLE, BOUNDS, 59.0)
+    late = resize(early, IDLE, BOUNDS, 60.0)
 
     assert 16 == early.workers
     assert 2 == late.workers
