@@ -22,12 +22,16 @@ from prometheus_client.registry import Collector
 
 from garcon.errors import UsageError
 from garcon.log import log_event
+from garcon.pool.listener import close_listener
 from garcon.pool.tally import TaskEnd
 
 logger = logging.getLogger("garcon.pool")
 
 #: Bounds of the tasks' times, seconds: from a query to an hour's work.
 BUCKETS_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
+
+#: What a page that is being made or read is given when the pool ends, seconds.
+_END_S = 1.0
 
 Document = dict[str, Any]
 
@@ -135,6 +139,7 @@ class PoolMetrics:
         )
         self._peaks: dict[str, int] = {}
         self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
         #: Where the page is, once it is served.
         self.url = ""
 
@@ -158,10 +163,12 @@ class PoolMetrics:
         """
         app = web.Application()
         app.router.add_get("/metrics", self._page)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_END_S)
         await runner.setup()
+        assert runner.server is not None
+        loop = asyncio.get_running_loop()
         try:
-            await web.TCPSite(runner, host, port).start()
+            self._listener = await loop.create_server(runner.server, host, port)
         except OSError as error:
             await runner.cleanup()
             # asyncio puts a sentence with the address in the place of the system's word.
@@ -169,12 +176,14 @@ class PoolMetrics:
             why = os.strerror(number) if number > 0 else error.strerror or error
             raise UsageError(f"--metrics {host or ''}:{port}: cannot listen there: {why}") from None
         self._runner = runner
-        address = runner.addresses[0]
+        address = self._listener.sockets[0].getsockname()
         shown = f"[{address[0]}]" if ":" in address[0] else address[0]
         self.url = f"http://{shown}:{address[1]}/metrics"
 
     async def close(self) -> None:
         """Serve no more."""
+        if self._listener is not None:
+            await close_listener(self._listener)
         if self._runner is not None:
             await self._runner.cleanup()
 

@@ -23,6 +23,7 @@ from garcon.errors import GarconError
 from garcon.log import log_event
 from garcon.pool.jobs import Jobs
 from garcon.pool.journal import journal_folder
+from garcon.pool.listener import close_listener
 
 logger = logging.getLogger("garcon.pool")
 
@@ -71,7 +72,7 @@ class StatusServer:
     async def close(self) -> None:
         """Hang up and remove the socket."""
         if self._server is not None:
-            self._server.close()
+            await close_listener(self._server)
         if self._path is not None:
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
@@ -99,8 +100,10 @@ class StatusServer:
     def _admit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._jobs) >= CLIENTS_MAX:
             writer.transport.abort()
-        else:
-            self._jobs.spawn(self._serve(reader, writer))
+            return
+        serving = self._jobs.spawn(self._serve(reader, writer))
+        # Not by the coroutine itself: one that is cancelled before its first turn does nothing.
+        serving.add_done_callback(lambda _: writer.transport.abort())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # Everything is to be taken when `drain` returns: what is left waits for nobody.
@@ -115,8 +118,6 @@ class StatusServer:
         except (asyncio.TimeoutError, OSError, ValueError):
             # Silent, slow, gone, or a line without end (ValueError).
             return
-        finally:
-            writer.transport.abort()
 
     async def _answer(self, line: bytes) -> tuple[dict[str, Any], bool]:
         if not _is_question(line):

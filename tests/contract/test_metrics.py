@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from garcon.errors import UsageError
 from garcon.pool.metrics import PoolMetrics
 from garcon.pool.tally import TaskEnd
+from tests.contract.clients import hung_up
 from tests.unit.test_status_view import a_document
 
 DOCUMENT = a_document(
@@ -118,6 +119,28 @@ def read(url: str) -> bytes:
     except urllib.error.HTTPError as error:
         error.close()
         raise
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_pool_that_ends_leaves_no_reader_of_its_figures_behind(turns):
+    """In whichever turn of the loop a client comes, it is hung up on."""
+
+    async def scenario() -> None:
+        metrics = PoolMetrics(tell)
+        await metrics.start("127.0.0.1", 0)
+        assert metrics._listener is not None
+        address = metrics._listener.sockets[0].getsockname()
+        with socket.create_connection(address) as early:
+            await asyncio.sleep(0.01)
+            with socket.create_connection(address) as late:
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                await metrics.close()
+                await asyncio.sleep(0)
+                assert hung_up(early)
+                assert hung_up(late)
+
+    asyncio.run(scenario())
 
 
 def test_a_port_that_is_taken_is_a_usage_error():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import socket
 import stat
 import sys
@@ -15,7 +14,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from garcon.pool import status_socket
-from garcon.pool.status_socket import QUESTION, StatusServer, ask_all, is_stale
+from garcon.pool.status_socket import QUESTION, StatusServer, _address, ask_all, is_stale
+from tests.contract.clients import hung_up, wait_for_hang_up
 
 DEADLINE_S = 30.0
 
@@ -41,9 +41,27 @@ def socket_of(folder):
     return path
 
 
+async def open_socket(path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect, however long the path of the machine's temporary folder is."""
+    with _address(path) as address:
+        return await asyncio.open_unix_connection(address)
+
+
+def connect(sock: socket.socket, path) -> None:
+    """Connect, as `open_socket` does."""
+    with _address(path) as address:
+        sock.connect(address)
+
+
+def bind(sock: socket.socket, path) -> None:
+    """Take the path's name, however long it is."""
+    with _address(path) as address:
+        sock.bind(address)
+
+
 async def ask(path, question: bytes = QUESTION) -> tuple[bytes, bytes]:
     """Return the line that follows the question, and what follows that; nothing at a hang-up."""
-    reader, writer = await asyncio.open_unix_connection(path)
+    reader, writer = await open_socket(path)
     try:
         writer.write(question)
         line = await asyncio.wait_for(reader.readline(), DEADLINE_S)
@@ -58,7 +76,7 @@ def leave_a_dead_one(folder):
     """Leave the socket of a supervisor that was killed."""
     path = folder / "999999-1.sock"
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.bind(str(path))
+        bind(sock, path)
     return path
 
 
@@ -86,7 +104,7 @@ def test_one_connection_may_ask_again_and_again(tmp_path):
 
     async def scenario() -> None:
         async with a_server(tmp_path):
-            reader, writer = await asyncio.open_unix_connection(socket_of(tmp_path))
+            reader, writer = await open_socket(socket_of(tmp_path))
             for _ in range(3):
                 writer.write(QUESTION)
                 line = await asyncio.wait_for(reader.readline(), DEADLINE_S)
@@ -128,35 +146,48 @@ def test_a_line_without_end_is_hung_up_on(tmp_path):
 
 
 def test_a_client_that_does_not_read_is_left_and_others_are_served(tmp_path, monkeypatch):
-    """Its answer is larger than any socket's buffer; its time is short here."""
-    monkeypatch.setattr(status_socket, "SLOW_S", 0.2)
+    """Its answer is larger than any socket's buffer; its time, and only its, is short here."""
+    asked = asyncio.Event()
 
     async def large() -> dict:
+        asked.set()
         return {"pid": 7, "text": "x" * 8_000_000}
 
     async def scenario() -> None:
         async with a_server(tmp_path, large):
             with socket.socket(socket.AF_UNIX) as deaf:
-                deaf.connect(str(socket_of(tmp_path)))
+                monkeypatch.setattr(status_socket, "SLOW_S", 0.2)
+                connect(deaf, socket_of(tmp_path))
                 deaf.sendall(QUESTION)
+                await asyncio.wait_for(asked.wait(), DEADLINE_S)
+                await asyncio.sleep(0)
+                monkeypatch.setattr(status_socket, "SLOW_S", DEADLINE_S)
+
                 (answer,) = await ask_all_beside(tmp_path)
+
                 assert 7 == answer["pid"]
-                deaf.setblocking(False)
-                await asyncio.wait_for(_read_to_end(deaf), DEADLINE_S)
+                assert await asyncio.to_thread(wait_for_hang_up, deaf, DEADLINE_S)
 
     asyncio.run(scenario())
 
 
-async def _read_to_end(sock: socket.socket) -> None:
-    """Return when the far end has hung up."""
-    loop = asyncio.get_running_loop()
-    # Let its time pass first, without taking anything.
-    await asyncio.sleep(0.4)
-    try:
-        while await loop.sock_recv(sock, 1 << 20):
-            pass
-    except ConnectionResetError:
-        return
+@pytest.mark.parametrize("turns", range(6))
+def test_a_pool_that_ends_leaves_no_client_behind(tmp_path, turns):
+    """In whichever turn of the loop a client comes, it is hung up on."""
+
+    async def scenario() -> None:
+        with socket.socket(socket.AF_UNIX) as early, socket.socket(socket.AF_UNIX) as late:
+            async with a_server(tmp_path):
+                connect(early, socket_of(tmp_path))
+                await asyncio.sleep(0.01)
+                connect(late, socket_of(tmp_path))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert hung_up(early)
+            assert hung_up(late)
+
+    asyncio.run(scenario())
 
 
 def test_no_more_than_a_few_are_served_at_a_time(tmp_path):
@@ -165,9 +196,7 @@ def test_no_more_than_a_few_are_served_at_a_time(tmp_path):
     async def scenario() -> None:
         async with a_server(tmp_path):
             path = socket_of(tmp_path)
-            held = [
-                await asyncio.open_unix_connection(path) for _ in range(status_socket.CLIENTS_MAX)
-            ]
+            held = [await open_socket(path) for _ in range(status_socket.CLIENTS_MAX)]
             for reader, writer in held:
                 writer.write(QUESTION)
                 await asyncio.wait_for(reader.readline(), DEADLINE_S)
@@ -222,7 +251,7 @@ def test_a_pool_that_does_not_answer_is_told_as_such(tmp_path):
     """One that is stopped or stuck: its socket takes the question, and that is all."""
     path = tmp_path / "4711-1.sock"
     with socket.socket(socket.AF_UNIX) as stuck:
-        stuck.bind(str(path))
+        bind(stuck, path)
         stuck.listen()
 
         assert [{"pid": 4711, "error": "it does not answer"}] == ask_all(tmp_path, within_s=0.05)
@@ -260,7 +289,7 @@ def test_pools_are_told_by_process_id(tmp_path):
     sockets = []
     for pid in (100, 20, 3):
         sock = socket.socket(socket.AF_UNIX)
-        sock.bind(os.fspath(tmp_path / f"{pid}-1.sock"))
+        bind(sock, tmp_path / f"{pid}-1.sock")
         sock.listen()
         sockets.append(sock)
 

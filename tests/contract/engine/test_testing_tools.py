@@ -18,6 +18,7 @@ from garcon.engine import pytest_plugin
 from garcon.engine.http.server import EngineServer, Settings
 from garcon.engine.service import skipping
 from garcon.engine.testing import Engine, engine_beside, engine_in_process
+from tests.contract.clients import hung_up
 from tests.contract.engine.swf import Swf, client, decide, schedule
 from tests.contract.engine.test_polls import eventually, pollers
 
@@ -171,18 +172,7 @@ def test_an_engine_that_stops_leaves_no_client_behind(turns: int) -> None:
                 for _ in range(turns):
                     await asyncio.sleep(0)
                 await server.stop()
-                assert gone(early)
-                assert gone(late)
+                assert hung_up(early)
+                assert hung_up(late)
 
     asyncio.run(scenario())
-
-
-def gone(client: socket.socket) -> bool:
-    """Whether the other side has closed the connection."""
-    client.setblocking(False)
-    try:
-        return client.recv(1) == b""
-    except ConnectionResetError:
-        return True
-    except BlockingIOError:
-        return False
