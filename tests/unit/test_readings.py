@@ -16,7 +16,7 @@ from garcon.history import ANEW_TIMER
 from garcon.planning.batch import start_timer
 from garcon.pool import decider_child
 from garcon.pool.frames import Channel, encode
-from garcon.pool.readings import Readings
+from garcon.pool.readings import PASSING_MAX, Readings
 from tests.unit.deciding import decider_of, flow_of, numbers
 from tests.unit.swf_histories import Swf, play
 
@@ -87,16 +87,73 @@ def test_a_reading_that_came_no_further_is_begun_anew():
     assert ([], "") == (readings.of("other", "run").pages, readings.of("other", "run").token)
 
 
-def test_readings_are_bounded_but_for_the_last():
-    """The longest untouched run goes."""
-    readings = Readings(bytes_max=5)
-    for number in range(3):
-        task = DecisionTask("d", "w", str(number), "flow", "1", 10, 0, ())
-        readings.begin(task)
-        readings.of("w", str(number)).add(b"1234", "more")
-        readings.end([])
+def attempt(readings: Readings, run_id: str, page: bytes, pages: int) -> bool:
+    """Read one page more for a run; return whether it has all of its `pages`."""
+    readings.begin(DecisionTask("d", "w", run_id, "flow", "1", 10, 0, ()))
+    reading = readings.of("w", run_id)
+    reading.add(page, "more")
+    is_read = len(reading.pages) == pages
+    readings.end(None if is_read else [])
+    return is_read
 
-    assert ["2"] == [run_id for _, run_id in readings._kept]
+
+def kept(readings: Readings) -> list[str]:
+    """Return the runs of which pages are kept."""
+    return [run_id for _, run_id in readings._kept]
+
+
+def test_readings_are_bounded_but_for_the_first():
+    """What was begun later goes: the first will be done, and then there is room again."""
+    readings = Readings(bytes_max=9)
+    for run_id in ("0", "1", "2"):
+        attempt(readings, run_id, b"1234", 9)
+    assert ["0", "1"] == kept(readings)
+
+    for _ in range(3):
+        attempt(readings, "0", b"1234", 9)
+
+    assert ["0"] == kept(readings)
+
+
+@pytest.mark.parametrize(("runs", "pages"), [(2, 2), (5, 10)])
+def test_runs_that_are_too_large_together_are_read_one_after_the_other(runs, pages):
+    """Each of them gone for the next, none would ever be read to its end."""
+    page = bytes(60 // pages)
+    readings = Readings(bytes_max=60)
+    left = [str(number) for number in range(runs)]
+    for _ in range((pages + 1) * runs):
+        left = [one for one in left if not attempt(readings, one, page, pages + 1)]
+        assert readings._size() <= 60
+
+    assert [] == left
+    assert [] == kept(readings)
+
+
+def test_a_reading_that_nobody_goes_on_with_is_given_up_for_others():
+    """Its run was taken by another decider, or has closed: nobody says so."""
+    readings = Readings(bytes_max=60)
+    for _ in range(9):
+        attempt(readings, "gone", b"12345", 10)
+    tries = 1
+    while not attempt(readings, "here", b"12345", 10):
+        tries += 1
+        assert tries < 20
+
+    assert "gone" not in kept(readings)
+
+
+def test_a_reading_that_is_gone_on_with_is_not_given_up():
+    """However many others come between; and who has come is not remembered for ever."""
+    readings = Readings(bytes_max=30)
+    for number in range(3 * PASSING_MAX):
+        attempt(readings, f"{number}", b"12345", 10)
+        attempt(readings, f"{number}", b"12345", 10)
+        assert len(readings._passing) <= PASSING_MAX
+        if number % 100 == 0:
+            readings.begin(DecisionTask("d", "w", "0", "flow", "1", 10, 0, ()))
+            assert readings.of("w", "0").pages
+            readings.of("w", "0").add(b"", "more")
+            readings.end([])
 
 
 class Engine:
