@@ -283,16 +283,21 @@ def _firsts(ranges: Ranges, count: int) -> Iterator[tuple[int, int]]:
 
 
 def minus(ranges: Ranges, taken: Ranges) -> Ranges:
-    """Return the indexes of `ranges` that are not in `taken`; both ascending."""
+    """Return the indexes of `ranges` that are not in `taken`; both ascending.
+
+    One walk along both: a resumed year may consist of tens of thousands of pieces.
+    """
     found: list[tuple[int, int]] = []
+    at = 0
     for begin, end in ranges:
-        rest = begin
-        for low, high in taken:
-            if high <= rest or low >= end:
-                continue
-            if rest < low:
-                found.append((rest, low))
-            rest = max(rest, high)
-        if rest < end:
-            found.append((rest, end))
+        while at < len(taken) and taken[at][0] < end:
+            low, high = taken[at]
+            if begin < low:
+                found.append((begin, low))
+            begin = max(begin, high)
+            if high > end:
+                break  # the rest of it may lie in the next range
+            at += 1
+        if begin < end:
+            found.append((begin, end))
     return tuple(found)
