@@ -68,8 +68,8 @@ def check(decisions: Sequence[dict[str, Any]]) -> None:
 
 def complete(state: Execution, now_ms: int, answer: Answer, world: World) -> Step:
     """Close the decision task and carry out its decisions in their order."""
-    task = started_decision(state, answer.scheduled_id, answer.started_id)
     check(answer.decisions)
+    task = started_decision(state, answer.scheduled_id, answer.started_id)
     draft = Draft(state, now_ms)
     sticky = None if answer.sticky_list is None else {"name": answer.sticky_list}
     completed_id = draft.record(
@@ -175,6 +175,7 @@ def _cancel_activity(draft: Draft, given: dict[str, Any], done: int, _world: Wor
         draft.put("activities", task._replace(cancel_id=cancel_id))
         return
     draft.drop("activities", scheduled_id)
+    draft.state.activity_ms = draft.now_ms
     attributes = {
         "scheduledEventId": scheduled_id,
         "startedEventId": 0,

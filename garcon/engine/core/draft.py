@@ -181,7 +181,7 @@ class Draft:
                 "taskList": {"name": task_list},
                 "taskPriority": profile.priority,
                 "startToCloseTimeout": duration_text(profile.task_timeout_s),
-                "scheduleToStartTimeout": None if wait_s is None else str(wait_s),
+                "scheduleToStartTimeout": duration_text(wait_s),
             },
         )
         state.scheduled = DecisionTask(

@@ -84,6 +84,8 @@ def constraint(value: object, path: str, rule: str) -> Fault:
 
 def broken(value: object, path: str, rule: str) -> str:
     """The sentence about one broken constraint."""
+    if isinstance(value, list):
+        value = f"[{', '.join(map(str, value))}]"
     shown = "null" if value is None else f"'{value}'"
     return f"Value {shown} at '{path}' failed to satisfy constraint: {rule}"
 

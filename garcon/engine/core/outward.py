@@ -37,7 +37,7 @@ def start_child(draft: Draft, given: dict[str, Any], done: int, world: World) ->
     cause = type_cause(record) or start_cause(given, record, settings)
     if cause is None and len(state.children) >= MAX_OPEN_CHILDREN:
         cause = "OPEN_CHILDREN_LIMIT_EXCEEDED"
-    if cause is None and world.open_executions(state.profile.domain) >= MAX_OPEN_EXECUTIONS:
+    if cause is None and _running(draft, world) >= MAX_OPEN_EXECUTIONS:
         cause = "OPEN_WORKFLOWS_LIMIT_EXCEEDED"
     if cause is None and not world.allow("StartChildWorkflowExecution"):
         cause = "CHILD_CREATION_RATE_EXCEEDED"
@@ -53,6 +53,14 @@ def start_child(draft: Draft, given: dict[str, Any], done: int, world: World) ->
         draft.record("StartChildWorkflowExecutionFailed", failure)
         return
     _initiate_child(draft, given, done, settings, record)
+
+
+def _running(draft: Draft, world: World) -> int:
+    """Open executions of the domain, with the children that this answer is about to start."""
+    running = world.open_executions(draft.state.profile.domain)
+    if running + len(draft.effects) < MAX_OPEN_EXECUTIONS:
+        return running
+    return running + sum(isinstance(effect, StartChild) for effect in draft.effects)
 
 
 def _initiate_child(

@@ -15,6 +15,7 @@ from garcon.engine.core.tables import MAX_LAMBDA_S, MAX_RUN_S
 Rule = Callable[[str], str | None]
 
 _FORBIDDEN: Final = re.compile("[:/|\u0000-\u001f\u007f-\u009f]")
+_TAG: Final = re.compile(r"[\w\s.:/=+@-]*")
 _DIGITS: Final = re.compile("[0-9]{1,8}")
 _INTEGER: Final = re.compile("-?[0-9]{1,10}")
 _MAX_RETENTION_DAYS: Final = 90
@@ -77,6 +78,13 @@ def priority(value: str) -> str | None:
     return f"Member must be an integer between {-(2**31)} and {2**31 - 1}"
 
 
+def tag_text(value: str) -> str | None:
+    """Keys and values of a domain's tags: letters, digits, blanks and a few signs."""
+    if _TAG.fullmatch(value):
+        return None
+    return "Member must satisfy regular expression pattern: [\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*"
+
+
 # Rules by shape of the service model, and by (structure, member) where a shape is used both ways.
 SHAPE_RULES: Final[dict[str, Rule]] = {
     "DomainName": trimmed_name,
@@ -90,6 +98,8 @@ SHAPE_RULES: Final[dict[str, Rule]] = {
     "DurationInDays": retention_days,
     "DurationInSeconds": seconds,
     "DurationInSecondsOptional": seconds_or_none,
+    "ResourceTagKey": tag_text,
+    "ResourceTagValue": tag_text,
 }
 
 MEMBER_RULES: Final[dict[tuple[str, str], Rule]] = {

@@ -122,7 +122,7 @@ class EngineServer:
         self._headers = {"Content-Type": wire.CONTENT_TYPE}
         if nonce is not None:
             self._headers["X-Garcon-Nonce"] = nonce
-        self._request_head = secrets.token_hex(10)
+        self._request_head = _request_head()
         self._requests = 0
         self._own = {wire.RELEASE_POLLS: self._release_polls, wire.SKIP: self._skip}
         self._web: Server | None = None
@@ -147,6 +147,8 @@ class EngineServer:
             logger=_http_logger,
             keepalive_timeout=_KEEPALIVE_S,
             handler_cancellation=True,
+            # A megabyte can be packed from a thousand, and SWF takes nothing packed.
+            auto_decompress=False,
         )
         self._listener = await self._listen(self._connection)
         self._end_silent()
@@ -202,8 +204,13 @@ class EngineServer:
         await self._lambdas.stop()
         self.kernel.stop()
         if self._web is not None:
+            transports = [client.transport for client in self._web.connections]
             self._web.pre_shutdown()
             await self._web.shutdown(timeout=2.0)
+            await asyncio.sleep(0)
+            # A closed one stays open for as long as its client takes nothing of its answer.
+            for transport in filter(None, transports):
+                transport.abort()
             await asyncio.sleep(0)
         await self.kernel.finish()
         self._database.close()
@@ -280,6 +287,12 @@ class EngineServer:
         response = Response(status=status, body=body, headers=self._headers)
         response.headers["x-amzn-RequestId"] = f"{self._request_head}{self._requests:012x}"
         return response
+
+
+def _request_head() -> str:
+    """What the ids of this engine's answers begin with; a number makes a UUID of it."""
+    digits = secrets.token_hex(9)
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[12:15]}-a{digits[15:]}-"
 
 
 async def _close(listener: asyncio.Server) -> None:

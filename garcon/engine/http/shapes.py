@@ -24,8 +24,8 @@ _NULL: Final = "Member must not be null"
 def load_checks() -> dict[str, Callable[[Any], dict[str, Any]]]:
     """For each operation of SWF a function that checks a parsed body and returns it.
 
-    The function strips null members and raises a Fault (SerializationException for a wrong JSON
-    type, ValidationException with every broken constraint).
+    The function strips null and unknown members and raises a Fault (SerializationException for a
+    wrong JSON type, ValidationException with every broken constraint).
     """
     model = service_model()
     compiler = _Compiler(model["shapes"])
@@ -89,12 +89,19 @@ class _Compiler:
             for member in required:
                 if member not in value:
                     broken = [*(broken or ()), (member, None, _NULL)]
+            unknown: list[str] | None = None
             for member, item in value.items():
                 check_member = members.get(member)
-                below = check_member(item) if check_member is not None else None
+                if check_member is None:
+                    unknown = [*(unknown or ()), member]
+                    continue
+                below = check_member(item)
                 if below:
                     found = [(_join(member, path), v, rule) for path, v, rule in below]
                     broken = [*(broken or ()), *found]
+            if unknown:
+                for member in unknown:
+                    del value[member]
             return broken
 
         return check

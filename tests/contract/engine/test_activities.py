@@ -207,6 +207,36 @@ def test_a_cancel_request_closes_a_waiting_activity_at_once(swf: Swf) -> None:
     assert not swf.activity()["taskToken"]
 
 
+def test_the_last_activitys_time_is_of_starts_and_ends(swf: Swf) -> None:
+    """Not of schedules; a cancel that ends a waiting activity counts as well."""
+    run_id = swf.start()
+
+    def shown() -> int | None:
+        found = swf.describe("w", run_id)
+        at = found.get("latestActivityTaskTimestamp")
+        return at and (at - found["executionInfo"]["startTimestamp"]).seconds
+
+    swf.engine.skip(1)
+    swf.step(
+        schedule("a1"), schedule("a2"), decide("StartTimer", timerId="t", startToFireTimeout="9")
+    )
+    assert shown() is None
+    swf.engine.skip(1)
+    token = swf.activity()["taskToken"]
+    assert shown() == 2
+    swf.engine.skip(1)
+    swf.api.respond_activity_task_completed(taskToken=token)
+    assert shown() == 3
+    swf.engine.skip(1)
+    swf.step(decide("RequestCancelActivityTask", activityId="a2"))
+    assert shown() == 4
+    swf.engine.skip(1)
+    swf.step(schedule("a3", scheduleToStartTimeout="1"))
+    assert shown() == 4
+    swf.engine.skip(2)
+    assert shown() == 6
+
+
 def test_a_started_activity_hears_of_its_cancel_at_the_next_heartbeat(swf: Swf) -> None:
     """It may obey, and its answer names the request; or ignore it."""
     run_id, task = started(swf)

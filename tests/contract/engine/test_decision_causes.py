@@ -261,6 +261,22 @@ def test_open_children_and_executions_are_bounded(
     assert (failed["cause"], failed["initiatedEventId"]) == (cause, 0)
 
 
+def test_an_answer_cannot_open_more_executions_than_there_is_room_for(
+    swf: Swf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The children that it has asked for count, though none runs yet."""
+    monkeypatch.setattr("garcon.engine.core.outward.MAX_OPEN_EXECUTIONS", 3)
+    run_id = swf.start()
+    child = {"workflowType": {"name": "flow", "version": "1"}, **RUN}
+    swf.step(
+        *[decide("StartChildWorkflowExecution", workflowId=f"c{n}", **child) for n in range(4)]
+    )
+    names = swf.names("w", run_id)
+    assert names.count("ChildWorkflowExecutionStarted") == 2
+    failed = swf.last("w", run_id, "StartChildWorkflowExecutionFailed")
+    assert (failed["workflowId"], failed["cause"]) == ("c3", "OPEN_WORKFLOWS_LIMIT_EXCEEDED")
+
+
 def test_open_executions_and_types_of_a_domain_are_bounded(
     swf: Swf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,7 @@ def test_a_run_begins_with_its_start_and_a_decision_task_at_one_instant(swf: Swf
         "taskList": {"name": "decide"},
         "taskPriority": "5",
         "startToCloseTimeout": "30",
+        "scheduleToStartTimeout": "NONE",
     }
 
 
@@ -67,6 +68,40 @@ def test_a_start_value_comes_from_the_type_or_is_asked_for(
     start["workflowType"] = {"name": "full", "version": "1"}
     run_id = swf.api.start_workflow_execution(**start)["runId"]
     assert attributes(swf.history("w", run_id)[0])[missing] == RUN[missing]
+
+
+def test_of_several_missing_values_the_fault_names_the_first(swf: Swf) -> None:
+    """In the service's order, whatever the order of the request."""
+    start = {"domain": "dom", "workflowId": "w", "workflowType": FLOW}
+    order = [
+        *("executionStartToCloseTimeout", "taskList"),
+        "taskStartToCloseTimeout",
+        "childPolicy",
+    ]
+    for member in order:
+        refused = swf.refusal("start_workflow_execution", **start)
+        assert refused == ("DefaultUndefinedFault", member)
+        start = {member: RUN[member], **start}
+    swf.api.start_workflow_execution(**start)
+
+
+def test_priority_and_role_come_from_the_type_but_not_for_a_successor(swf: Swf) -> None:
+    """Of a run and of a child; what continues a run has only what its decision says."""
+    role = "arn:aws:iam::1:role/r"
+    defaults = {"defaultTaskPriority": "7", "defaultLambdaRole": role}
+    swf.api.register_workflow_type(domain="dom", name="full", version="1", **defaults)
+    full = {"name": "full", "version": "1"}
+    run_id = swf.start(workflowType=full)
+    elsewhere = {**RUN, "taskList": {"name": "nobody"}}
+    swf.step(decide("StartChildWorkflowExecution", workflowType=full, workflowId="c", **elsewhere))
+    started = swf.last("w", run_id, "ChildWorkflowExecutionStarted")["workflowExecution"]
+    swf.step(decide("ContinueAsNewWorkflowExecution", **RUN))
+    new = swf.last("w", run_id, "WorkflowExecutionContinuedAsNew")["newExecutionRunId"]
+    runs = (("w", run_id), ("c", started["runId"]), ("w", new))
+    firsts = [attributes(swf.history(*one)[0]) for one in runs]
+    shown = [(one.get("taskPriority"), one.get("lambdaRole")) for one in firsts]
+    assert shown == [("7", role), ("7", role), (None, None)]
+    assert swf.describe("w", run_id)["executionConfiguration"]["lambdaRole"] == role
 
 
 def test_one_open_run_at_a_time_has_a_workflow_id(swf: Swf) -> None:

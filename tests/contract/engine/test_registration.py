@@ -145,6 +145,20 @@ def test_domain_tags_are_set_listed_and_taken_away(swf: Swf) -> None:
     assert code == "ValidationException"
 
 
+def test_a_tag_is_made_of_letters_digits_blanks_and_a_few_signs(swf: Swf) -> None:
+    """The service's own: _ . : / = + - @; in keys and in values, whatever the script."""
+    arn = swf.api.describe_domain(name="dom")["domainInfo"]["arn"]
+    good = [{"key": "Größe 2", "value": "_.:/=+-@ 數"}]
+    swf.api.tag_resource(resourceArn=arn, tags=good)
+    assert swf.api.list_tags_for_resource(resourceArn=arn)["tags"] == good
+    for bad in ({"key": "a#"}, {"key": "a", "value": "<b>"}):
+        code, text = swf.refusal("tag_resource", resourceArn=arn, tags=[bad])
+        assert code == "ValidationException"
+        assert "Member must satisfy regular expression pattern: " in text
+        new = {"name": "new", "workflowExecutionRetentionPeriodInDays": "1"}
+        assert swf.refusal("register_domain", **new, tags=[bad])[0] == "ValidationException"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_type_lives_from_registered_over_deprecated_to_deleted(swf: Swf, kind: str) -> None:
     """Each step is refused out of its order, with the type in the service's notation."""

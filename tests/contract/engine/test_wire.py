@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import socket
+import uuid
 from typing import Any
 
 import pytest
 
 from garcon.engine.testing import Engine
-from tests.contract.engine.swf import RUN, Swf, decide, schedule
+from tests.contract.engine.swf import RUN, Swf, attributes, decide, schedule
 
 FLOW = {"name": "flow", "version": "1"}
 SHORT = "SimpleWorkflowService."
@@ -36,7 +38,8 @@ def test_old_and_new_targets_are_understood(engine: Engine) -> None:
     for prefix in (SHORT, LONG):
         status, answer, headers = send(engine, prefix + "ListDomains", body)
         assert (status, answer) == (200, {"domainInfos": []})
-        assert len(headers["x-amzn-requestid"]) == 32
+        request_id = headers["x-amzn-requestid"]
+        assert str(uuid.UUID(request_id)) == request_id
 
 
 @pytest.mark.parametrize(
@@ -149,6 +152,58 @@ def test_unknown_members_and_nulls_count_as_absent(engine: Engine) -> None:
     """As the service reads them."""
     body = b'{"registrationStatus":"REGISTERED","maximumPageSize":null,"more":{"a":[1]}}'
     assert send(engine, SHORT + "ListDomains", body)[0] == 200
+
+
+def test_unknown_members_are_kept_nowhere(engine: Engine) -> None:
+    """Neither with a type nor in an event, however deep they stand."""
+    swf = Swf.prepared(engine)
+    given = {"domain": "dom", "name": "n", "version": "1", "defaultMore": {"a": 1}}
+    given["defaultTaskList"] = {"name": "l", "more": 1}
+    assert send(engine, SHORT + "RegisterActivityType", json.dumps(given).encode())[0] == 200
+    body = json.dumps({"domain": "dom", "activityType": {"name": "n", "version": "1"}}).encode()
+    _, described, _ = send(engine, SHORT + "DescribeActivityType", body)
+    assert described["configuration"] == {"defaultTaskList": {"name": "l"}}
+
+    run_id = swf.start()
+    decision = schedule(taskList={"name": "l", "more": 1})
+    given = {"taskToken": swf.decision()["taskToken"], "decisions": [decision]}
+    body = json.dumps(given).encode()
+    assert send(engine, SHORT + "RespondDecisionTaskCompleted", body)[0] == 200
+    body = json.dumps({"domain": "dom", "execution": {"workflowId": "w", "runId": run_id}}).encode()
+    _, history, _ = send(engine, SHORT + "GetWorkflowExecutionHistory", body)
+    assert attributes(history["events"][-1])["taskList"] == {"name": "l"}
+
+
+def test_a_packed_body_is_not_unpacked(engine: Engine) -> None:
+    """SWF takes none, and a thousand bytes may hold a million."""
+    packed = gzip.compress(b'{"registrationStatus":"REGISTERED"}')
+    headers = {"Content-Encoding": "gzip"}
+    status, answer, _ = send(engine, SHORT + "ListDomains", packed, **headers)
+    assert (status, answer["__type"]) == (400, "com.amazon.coral.service#SerializationException")
+
+
+def test_a_list_that_is_too_long_is_shown_as_the_service_shows_lists(swf: Swf) -> None:
+    """In brackets, without quotes round its members."""
+    tags = list("abcdef")
+    given = {"domain": "dom", "workflowId": "w", "workflowType": FLOW, "tagList": tags}
+    _, text = swf.refusal("start_workflow_execution", **given)
+    assert text == (
+        "1 validation error detected: Value '[a, b, c, d, e, f]' at 'tagList' failed to satisfy"
+        " constraint: Member must have length less than or equal to 5"
+    )
+
+
+def test_what_is_malformed_is_told_before_what_is_unknown(swf: Swf) -> None:
+    """Of an answer that comes too late and is not well-formed either."""
+    swf.start()
+    token = swf.step()["taskToken"]
+    for decisions in (
+        [{"decisionType": "StartTimer"}],
+        [decide("CompleteWorkflowExecution"), decide("CompleteWorkflowExecution")],
+    ):
+        given = {"taskToken": token, "decisions": decisions}
+        code, _ = swf.refusal("respond_decision_task_completed", **given)
+        assert code == "ValidationException"
 
 
 def test_several_errors_share_one_message_with_their_number(swf: Swf) -> None:
