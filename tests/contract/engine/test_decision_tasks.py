@@ -315,6 +315,18 @@ def test_a_sticky_decider_that_overruns_loses_its_list(swf: Swf) -> None:
     assert swf.decision()["taskToken"]
 
 
+def test_a_sticky_list_without_a_time_outlasts_a_timeout(swf: Swf) -> None:
+    """Nor does an answer that names no list end it."""
+    swf.start()
+    swf.step(taskList={"name": "host1"})
+    signal(swf)
+    assert swf.decision("host1")["taskToken"]
+    swf.engine.skip(30)
+    swf.answer(swf.decision("host1"))
+    signal(swf)
+    assert swf.decision("host1")["taskToken"]
+
+
 def test_decision_tasks_of_higher_priority_come_first(swf: Swf) -> None:
     """The run's taskPriority counts; equal ones keep their order."""
     swf.start("low", taskPriority="-1")

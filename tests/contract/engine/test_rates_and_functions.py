@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore import xform_name
 
 from garcon.engine.core.buckets import AWS_RATES, Rate
 from garcon.engine.http.server import Settings
@@ -107,23 +108,43 @@ def test_one_task_list_takes_so_many_activities_a_second() -> None:
         assert swf.last("w", run_id, "ActivityTaskScheduled")["activityId"] == "a4"
 
 
-def test_one_execution_has_rates_of_its_own() -> None:
-    """1,000 signals a second and not one more; another run is not touched."""
+@pytest.mark.parametrize(
+    ("operation", "most"),
+    [
+        ("SignalWorkflowExecution", 1000),
+        ("RecordActivityTaskHeartbeat", 1000),
+        ("RequestCancelWorkflowExecution", 200),
+        ("GetWorkflowExecutionHistory", 400),
+    ],
+)
+def test_one_execution_has_rates_of_its_own(operation: str, most: int) -> None:
+    """So many calls at once and not one more; another run is not touched."""
     with held_to(RegisterDomain=Rate(100, 100)) as engine:
         swf = Swf.prepared(engine)
-        swf.start("w")
-        swf.start("w2")
+        call = getattr(swf.api, xform_name(operation))
+        given, others = (about_a_run(swf, operation, name) for name in ("w", "w2"))
 
         async def drain() -> None:
-            given = {"domain": "dom", "workflowId": "w"}
-            for _ in range(1000):
-                engine.server.throttle.check("SignalWorkflowExecution", given)
+            for _ in range(most - 1):
+                engine.server.throttle.check(operation, given)
 
         engine.call(drain)
-        signal = {"domain": "dom", "signalName": "s"}
-        refused = swf.refusal("signal_workflow_execution", workflowId="w", **signal)
-        assert refused[0] == "ThrottlingException"
-        swf.api.signal_workflow_execution(workflowId="w2", **signal)
+        call(**given)
+        refused = swf.refusal(xform_name(operation), **given)
+        assert refused == ("ThrottlingException", "Rate exceeded")
+        call(**others)
+
+
+def about_a_run(swf: Swf, operation: str, workflow_id: str) -> dict[str, Any]:
+    """Start a run; return the arguments of a call about it."""
+    run_id = swf.start(workflow_id)
+    if operation == "RecordActivityTaskHeartbeat":
+        swf.step(schedule())
+        return {"taskToken": swf.activity()["taskToken"]}
+    if operation == "GetWorkflowExecutionHistory":
+        return {"domain": "dom", "execution": {"workflowId": workflow_id, "runId": run_id}}
+    more = {"signalName": "s"} if operation == "SignalWorkflowExecution" else {}
+    return {"domain": "dom", "workflowId": workflow_id, **more}
 
 
 def test_rates_come_from_aws_or_from_a_file_of_raised_ones(tmp_path: Path) -> None:

@@ -85,6 +85,17 @@ def test_a_filter_narrows_lists_and_counts(
     assert (counted["count"], counted["truncated"]) == (len(closed_ids), False)
 
 
+def test_a_count_that_is_cut_off_says_so(peopled: Swf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its bound it is still exact; above it, it is the bound and truncated."""
+    api, when = peopled.api, {"domain": "dom", "startTimeFilter": EVER}
+    monkeypatch.setattr("garcon.engine.service.visibility.COUNT_BOUND", 2)
+    counts = (
+        api.count_open_workflow_executions(**when),
+        api.count_closed_workflow_executions(**when),
+    )
+    assert [(one["count"], one["truncated"]) for one in counts] == [(2, False), (2, True)]
+
+
 def test_closed_runs_are_filtered_by_how_they_closed(peopled: Swf) -> None:
     """Each status for itself."""
     for status, wanted in (("COMPLETED", 1), ("FAILED", 1), ("TERMINATED", 1), ("CANCELED", 0)):

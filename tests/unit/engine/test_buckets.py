@@ -37,3 +37,37 @@ def test_every_rate_belongs_to_an_operation_or_a_decision() -> None:
     assert set(AWS_RATES) <= set(OPERATIONS) | set(DECISIONS) | {PER_TASK_LIST}
     assert set(OPERATIONS) <= set(AWS_RATES)
     assert set(EXECUTION_RATES) <= set(OPERATIONS)
+
+
+#: "Amazon SWF quotas", throttling: bucket / refill per second, and what they are of.
+QUOTAS = """
+2000/6 CountClosedWorkflowExecutions CountOpenWorkflowExecutions DescribeActivityType
+2000/6 DescribeWorkflowType DescribeWorkflowExecution
+200/6 CountPendingActivityTasks CountPendingDecisionTasks DeleteActivityType DeleteWorkflowType
+200/6 DeprecateActivityType DeprecateWorkflowType UndeprecateActivityType UndeprecateWorkflowType
+200/6 DescribeDomain ListActivityTypes ListWorkflowTypes ListClosedWorkflowExecutions
+100/6 DeprecateDomain UndeprecateDomain ListDomains RegisterDomain
+200/48 ListOpenWorkflowExecutions
+2000/60 GetWorkflowExecutionHistory TerminateWorkflowExecution
+2000/200 PollForActivityTask PollForDecisionTask RespondActivityTaskCompleted
+2000/200 RespondActivityTaskFailed RespondActivityTaskCanceled RespondDecisionTaskCompleted
+2000/200 StartWorkflowExecution StartTimer
+2000/160 RecordActivityTaskHeartbeat
+2000/30 SignalWorkflowExecution RequestCancelWorkflowExecution
+200/60 RegisterActivityType RegisterWorkflowType
+50/30 TagResource UntagResource ListTagsForResource
+1000/200 ScheduleActivityTask
+500/12 StartChildWorkflowExecution
+1200/120 SignalExternalWorkflowExecution RequestCancelExternalWorkflowExecution
+2000/2000 TasksPerTaskList
+"""
+
+
+def test_the_rates_are_those_that_aws_publishes() -> None:
+    """Each of them, and none beside them."""
+    published = {
+        name: Rate(*map(float, line.split()[0].split("/")))
+        for line in QUOTAS.strip().splitlines()
+        for name in line.split()[1:]
+    }
+    assert published == AWS_RATES
