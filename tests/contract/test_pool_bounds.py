@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from garcon.pool import supervisor
 from tests.contract.supervisor_harness import (
     Histories,
     a_house,
@@ -108,6 +109,30 @@ def test_a_canceled_task_that_hears_nothing_goes_with_all_that_it_started(engine
     assert kinds.count("ActivityTaskCanceled") == 1
     assert kinds[-1] == "WorkflowExecutionCanceled"
     assert "ActivityTaskTimedOut" not in kinds
+
+
+def test_programs_of_a_task_that_is_ended_are_asked_before_they_are_killed(
+    engine, tmp_path, monkeypatch
+):
+    """TERM reaches the whole group first; here the program's answer to it ends its worker."""
+    monkeypatch.setattr(supervisor, "OVERDUE_GRACE_S", 600.0)
+    trap = "trap 'echo > $0/asked; kill -9 $PPID' TERM; echo > $0/armed; while :; do sleep 1; done"
+    start = f'subprocess.Popen(["sh", "-c", {trap!r}, folder]); time.sleep(600)'
+    flow = stubborn(tmp_path, how=start)
+
+    async def scenario() -> None:
+        words = config(engine.url, flow, tmp_path, procs=1, cancel_grace_s=0.1)
+        async with a_house(words, {"folder": str(tmp_path)}) as house:
+            await house.until((tmp_path / "armed").exists, "a program that listens")
+            (run,) = Histories(engine.url).runs()
+            Histories(engine.url).client.request_cancel_workflow_execution(
+                domain="garcon-tests", workflowId=run["workflowId"], runId=run["runId"]
+            )
+
+            assert await house.ended() == 1
+            assert (tmp_path / "asked").exists()
+
+    asyncio.run(scenario())
 
 
 def test_the_supervisor_beats_for_a_task_that_holds_the_interpreter(engine, tmp_path):
