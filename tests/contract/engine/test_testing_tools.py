@@ -176,3 +176,30 @@ def test_an_engine_that_stops_leaves_no_client_behind(turns: int) -> None:
                 assert hung_up(late)
 
     asyncio.run(scenario())
+
+
+def test_an_engine_that_stops_waits_for_no_client_that_reads_nothing() -> None:
+    """Its answer is larger than any socket's buffer; what it has not taken by then is lost."""
+    size = 32_000_000
+
+    async def scenario() -> None:
+        server = EngineServer(Settings(db=":memory:"))
+        server._headers["X-Large"] = "x" * size
+        await server.start()
+        assert server._listener is not None
+        with socket.create_connection(server._listener.sockets[0].getsockname()) as deaf:
+            deaf.settimeout(30.0)
+            deaf.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await asyncio.to_thread(deaf.recv, 1)
+            await server.stop()
+            assert await asyncio.to_thread(_taken_to_the_end, deaf) < size
+
+    asyncio.run(scenario())
+
+
+def _taken_to_the_end(client: socket.socket) -> int:
+    """Read until the other side has closed; return how many bytes that were."""
+    taken = 0
+    while part := client.recv(1 << 20):
+        taken += len(part)
+    return taken
