@@ -7,7 +7,8 @@ import json
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+
+from garcon.pool.listener import close_listener
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class ScriptedEngine:
 
     async def __aenter__(self) -> ScriptedEngine:
         self._server = await asyncio.start_server(
-            self._serve, "127.0.0.1", self._port, ssl=self._tls
+            self._admit, "127.0.0.1", self._port, ssl=self._tls
         )
         return self
 
@@ -92,23 +93,31 @@ class ScriptedEngine:
     async def stop(self) -> None:
         """Die: the listener and every connection end at once."""
         self._port = self.port
-        self._server.close()
+        await close_listener(self._server)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task: Any = asyncio.current_task()
+    def _admit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
+        # A task that is cancelled before its first turn would leave its connection open.
+        task.add_done_callback(lambda _: self._let_go(task, writer))
+
+    def _let_go(self, task: asyncio.Task[None], writer: asyncio.StreamWriter) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            writer.transport.abort()
+        elif error := task.exception():
+            raise error
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while await self._answer(reader, writer):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
-        except asyncio.CancelledError:
-            writer.transport.abort()
         finally:
-            self._tasks.discard(task)
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
