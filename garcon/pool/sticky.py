@@ -4,8 +4,9 @@ A run whose decisions go to now this pool, now that one is read from its history
 SWF can send the next decisions of a run to a list of this pool's own, for as long as it takes them
 in time; else they go back to the list where the run began. A run is kept here only once another
 pool was seen deciding it while this one was at work, so that a pool by itself never has a second
-list to poll. Pure: times are told. Law: a pool that leaves asks for no run, and gives back those
-it has.
+list to poll; and never for long on that word, for the other pool may have gone since. It is given
+back then, and kept again by whoever sees another's decision. Pure: times are told. Law: a pool that
+leaves asks for no run, and gives back those it has.
 """
 
 from __future__ import annotations
@@ -18,8 +19,12 @@ from typing import Any
 #: what a pool that is killed costs each of its runs.
 WAIT_S = 5
 
-#: A kept run that is not heard of for so long is waited for no more, seconds.
-QUIET_S = 3_600.0
+#: How long a run is kept after another pool was seen with it, seconds. With another pool at work it
+#: costs one reading of its history in that time to find that out anew.
+KEPT_S = 600.0
+
+#: For so long after that its decision is waited for, seconds, so that the run can be given back.
+GIVE_BACK_S = 60.0
 
 #: One that was answered with its end is heard of again only if SWF did not take that, seconds.
 CLOSED_S = 10.0
@@ -61,20 +66,22 @@ class StickyRuns:
             now_s: any clock that only goes forward.
         """
         if task_list == self.task_list:
-            self._keep(run_id, now_s + QUIET_S)
+            until_s = self._until_s.pop(run_id, now_s)
+            if until_s - now_s > GIVE_BACK_S:
+                self._keep(run_id, until_s)  # heard of, which is no news of others
             return False
         # On the common list: an override that there was is over, for it was not taken in time.
         self._until_s.pop(run_id, None)
         is_shared = self._was_decided_elsewhere(head)
         self._note_begin(head)
         if is_shared:
-            self._keep(run_id, now_s + QUIET_S)
+            self._keep(run_id, now_s + KEPT_S + GIVE_BACK_S)
         return is_shared
 
     def closed(self, run_id: str, now_s: float) -> None:
         """Note that a run was answered with its end."""
         if run_id in self._until_s:
-            self._keep(run_id, now_s + CLOSED_S)
+            self._keep(run_id, min(self._until_s[run_id], now_s + CLOSED_S))
 
     def has_runs(self, now_s: float) -> bool:
         """Whether any run is kept, so that the own list has to be polled."""
@@ -97,9 +104,8 @@ class StickyRuns:
         """
         if gives_back:
             self._until_s.pop(run_id, None)
-            return {"taskList": {"name": home}} if polled == self.task_list else {}
         if run_id not in self._until_s:
-            return {}
+            return {"taskList": {"name": home}} if polled == self.task_list else {}
         return {
             "taskList": {"name": self.task_list},
             "taskListScheduleToStartTimeout": str(WAIT_S),
@@ -135,5 +141,5 @@ def _began(head: Mapping[str, Any], place: int, event_id: Any) -> tuple[str | No
     event = events[place] if events else {}
     if event.get("eventType") != "DecisionTaskStarted" or event["eventId"] != event_id:
         return None
-    told = event.get("decisionTaskStartedEventAttributes", {})
-    return told.get("identity"), float(event["eventTimestamp"])
+    attributes = event.get("decisionTaskStartedEventAttributes", {})
+    return attributes.get("identity"), float(event["eventTimestamp"])

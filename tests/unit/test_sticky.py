@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from garcon.pool.sticky import CLOSED_S, QUIET_S, RUNS_MAX, WAIT_S, StickyRuns, own_list
+from garcon.pool.sticky import (
+    CLOSED_S,
+    GIVE_BACK_S,
+    KEPT_S,
+    RUNS_MAX,
+    WAIT_S,
+    StickyRuns,
+    own_list,
+)
 
 OURS, THEIRS = "host-a:1", "host-b:2"
 COMMON, OWN = "flow", "flow.mark"
@@ -12,12 +20,13 @@ COMMON, OWN = "flow", "flow.mark"
 
 def started(event_id: int, identity: str | None, at_s: float) -> dict:
     """Return the event of a decision that `identity` has begun."""
-    told = {"scheduledEventId": event_id - 1}
+    scheduled = {"scheduledEventId": event_id - 1}
     return {
         "eventId": event_id,
         "eventType": "DecisionTaskStarted",
         "eventTimestamp": at_s,
-        "decisionTaskStartedEventAttributes": told | ({"identity": identity} if identity else {}),
+        "decisionTaskStartedEventAttributes": scheduled
+        | ({"identity": identity} if identity else {}),
     }
 
 
@@ -126,7 +135,7 @@ def test_the_own_list_is_polled_only_while_a_kept_run_may_come():
     """A closed run could come back only if SWF did not take its end; a quiet one not for ever."""
     sticky = at_work()
     sticky.take("r", head(THEIRS, 150.0, 160.0), COMMON, 0.0)
-    assert sticky.has_runs(QUIET_S - 1)
+    assert sticky.has_runs(KEPT_S)
 
     sticky.closed("r", 5.0)
     sticky.closed("never kept", 5.0)
@@ -134,7 +143,26 @@ def test_the_own_list_is_polled_only_while_a_kept_run_may_come():
     assert sticky.has_runs(5.0 + CLOSED_S - 1)
     assert not sticky.has_runs(5.0 + CLOSED_S)
     sticky.take("r", head(THEIRS, 150.0, 160.0), COMMON, 0.0)
-    assert not sticky.has_runs(QUIET_S)
+    assert not sticky.has_runs(KEPT_S + GIVE_BACK_S)
+    sticky.take("r", head(THEIRS, 150.0, 160.0), COMMON, 0.0)
+    sticky.closed("r", KEPT_S + GIVE_BACK_S - 1)
+    assert not sticky.has_runs(KEPT_S + GIVE_BACK_S), "its end keeps it no longer"
+
+
+def test_a_run_is_given_back_when_nobody_else_was_seen_for_long():
+    """The pool that decided it before may be dead since: alone, this one polls no second list."""
+    sticky = at_work()
+    sticky.take("r", head(THEIRS, 150.0, 160.0), COMMON, 0.0)
+    for now_s in (1.0, KEPT_S - 1):
+        sticky.take("r", head(OURS, 160.0, 170.0), OWN, now_s)
+        assert STICK == words(sticky, OWN)
+
+    sticky.take("r", head(OURS, 170.0, 180.0), OWN, KEPT_S)
+
+    assert {"taskList": {"name": COMMON}} == words(sticky, OWN)
+    assert not sticky.has_runs(KEPT_S)
+    sticky.take("r", head(OURS, 180.0, 190.0), COMMON, KEPT_S + 1)
+    assert {} == words(sticky)
 
 
 def test_the_kept_runs_are_bounded():
@@ -145,6 +173,9 @@ def test_the_kept_runs_are_bounded():
 
     assert RUNS_MAX == len(sticky)
     assert {} == sticky.members("r-0", COMMON, COMMON, gives_back=False)
+    sticky.take("r-0", head(OURS, 160.0, 170.0), OWN, 1.0)
+    told = sticky.members("r-0", OWN, COMMON, gives_back=False)
+    assert {"taskList": {"name": COMMON}} == told
 
 
 def test_the_name_of_the_own_list_fits():
