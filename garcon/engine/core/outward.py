@@ -227,7 +227,7 @@ def schedule_lambda(draft: Draft, given: dict[str, Any], done: int, world: World
     if cause is not None:
         draft.record("ScheduleLambdaFunctionFailed", {**head, "cause": cause})
         return
-    timeout = given.get("startToCloseTimeout") or str(MAX_LAMBDA_S)
+    timeout = given.get("startToCloseTimeout")
     data = given.get("input")
     settings = {"control": given.get("control"), "input": data, "startToCloseTimeout": timeout}
     scheduled_id = draft.record("LambdaFunctionScheduled", {**head, **settings})
@@ -239,7 +239,7 @@ def schedule_lambda(draft: Draft, given: dict[str, Any], done: int, world: World
         }
         draft.record("StartLambdaFunctionFailed", failure)
         return
-    timeout_s = int(timeout)
+    timeout_s = int(timeout or MAX_LAMBDA_S)
     draft.put(
         "lambdas", Lambda(scheduled_id, given["id"], given["name"], 0, timeout_s, draft.now_ms)
     )

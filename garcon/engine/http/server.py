@@ -122,6 +122,7 @@ class EngineServer:
         self._headers = {"Content-Type": wire.CONTENT_TYPE}
         if nonce is not None:
             self._headers["X-Garcon-Nonce"] = nonce
+        self._old_headers = {**self._headers, "Content-Type": wire.OLD_CONTENT_TYPE}
         self._request_head = _request_head()
         self._requests = 0
         self._own = {wire.RELEASE_POLLS: self._release_polls, wire.SKIP: self._skip}
@@ -221,19 +222,21 @@ class EngineServer:
         traffic = self.traffic
         self._silent.discard(request.protocol)
         self._note_who_asks(request.protocol)
-        own = request.headers.get("X-Amz-Target") == wire.SKIP
+        target = request.headers.get("X-Amz-Target", "")
+        own = target == wire.SKIP
+        headers = self._old_headers if wire.is_old(target) else self._headers
         if not own:
             traffic.arrived += 1
             traffic.running += 1
         try:
-            return self._respond(200, wire.encode_answer(await self._answer(request)))
+            return self._respond(200, wire.encode_answer(await self._answer(request)), headers)
         except faults.Fault as fault:
-            return self._respond(fault.status, wire.encode_fault(fault))
+            return self._respond(fault.status, wire.encode_fault(fault), headers)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:
             logger.exception("a request could not be answered")
-            return self._respond(500, wire.encode_fault(faults.internal()))
+            return self._respond(500, wire.encode_fault(faults.internal()), headers)
         finally:
             if not own:
                 traffic.running -= 1
@@ -282,9 +285,9 @@ class EngineServer:
         at_once = body.get("now") is True
         await skip(self.kernel, self.clock, self.traffic, seconds, at_once=at_once)
 
-    def _respond(self, status: int, body: bytes) -> Response:
+    def _respond(self, status: int, body: bytes, headers: dict[str, str]) -> Response:
         self._requests += 1
-        response = Response(status=status, body=body, headers=self._headers)
+        response = Response(status=status, body=body, headers=headers)
         response.headers["x-amzn-RequestId"] = f"{self._request_head}{self._requests:012x}"
         return response
 

@@ -13,6 +13,8 @@ from garcon.engine.core import faults
 from garcon.engine.core.jsontext import encode
 
 CONTENT_TYPE: Final = "application/x-amz-json-1.0"
+# What clients that send the long target are answered with.
+OLD_CONTENT_TYPE: Final = "application/json"
 
 # What this engine understands beside SWF's calls.
 RELEASE_POLLS: Final = "GarconEngine.ReleasePolls"
@@ -35,6 +37,11 @@ def operation_name(target: str | None) -> str:
     if not target:
         raise faults.unknown_operation("")
     return target.rpartition(".")[2]
+
+
+def is_old(target: str) -> bool:
+    """Whether a target is in the long form of old clients."""
+    return target.startswith("com.")
 
 
 def parse_body(body: bytes) -> Any:

@@ -239,7 +239,6 @@ def test_a_function_runs_and_its_result_is_an_event(functional: Swf) -> None:
         "name": "double",
         "control": "c",
         "input": '{"number": 21}',
-        "startToCloseTimeout": "900",
         "decisionTaskCompletedEventId": 4,
     }
     completed = functional.last("w", run_id, "LambdaFunctionCompleted")
@@ -305,6 +304,16 @@ def test_a_function_times_out_at_its_own_second(functional: Swf) -> None:
         "scheduledEventId": 5,
         "startedEventId": 8,
     }
+
+
+def test_a_function_without_a_time_has_a_quarter_of_an_hour(functional: Swf) -> None:
+    """Its event does not say so, as that of the service does not."""
+    run_id = functional.start(lambdaRole="r")
+    functional.step(decide("ScheduleLambdaFunction", id="l", name="sleeps"))
+    functional.engine.skip(899)
+    assert functional.names("w", run_id)[-1] == "LambdaFunctionStarted"
+    functional.engine.skip(1)
+    assert functional.names("w", run_id)[-2:] == ["LambdaFunctionTimedOut", "DecisionTaskScheduled"]
 
 
 def test_a_run_without_a_role_cannot_call_functions(functional: Swf) -> None:

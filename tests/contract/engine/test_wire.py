@@ -33,11 +33,13 @@ def send(
 
 
 def test_old_and_new_targets_are_understood(engine: Engine) -> None:
-    """What stands behind the last dot counts."""
+    """What stands behind the last dot counts; each is answered in its own content type."""
     body = b'{"registrationStatus":"REGISTERED"}'
-    for prefix in (SHORT, LONG):
+    for prefix, kind in ((SHORT, "application/x-amz-json-1.0"), (LONG, "application/json")):
         status, answer, headers = send(engine, prefix + "ListDomains", body)
-        assert (status, answer) == (200, {"domainInfos": []})
+        assert (status, answer, headers["content-type"]) == (200, {"domainInfos": []}, kind)
+        _, _, headers = send(engine, prefix + "ListDomains", b"{")
+        assert headers["content-type"] == kind
         request_id = headers["x-amzn-requestid"]
         assert str(uuid.UUID(request_id)) == request_id
 
