@@ -22,7 +22,7 @@ from garcon.engine.lease import Lease
 from garcon.engine.service.clock import VirtualClock
 from garcon.engine.store.database import Database
 from garcon.engine.store.schema import APPLICATION_ID, MIGRATIONS, VERSION, SchemaError
-from garcon.engine.testing import engine_in_process
+from garcon.engine.testing import engine_beside, engine_in_process
 from tests.contract.engine.swf import RUN, Swf, client, decide, schedule
 
 
@@ -75,6 +75,68 @@ def test_all_that_was_answered_outlives_a_kill(tmp_path: Path) -> None:
         swf.step(decide("CompleteWorkflowExecution"))
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
+
+
+def test_what_no_call_shows_outlives_a_kill_too(tmp_path: Path) -> None:
+    """Heartbeats, wishes to cancel, a sticky list and its time, news behind a decision, kinship."""
+    db = str(tmp_path / "engine.db")
+    to_children = {**RUN, "taskList": {"name": "children"}}
+    kind = {"name": "flow", "version": "1"}
+    child = decide("StartChildWorkflowExecution", workflowType=kind, workflowId="c", **to_children)
+    with engine_beside(db=db, clock="virtual", options=["--poll-hold", "0.1"]) as engine:
+        swf = prepared(engine.url)
+        run_id = swf.start(childPolicy="REQUEST_CANCEL")
+        sticky = {"taskList": {"name": "host1"}, "taskListScheduleToStartTimeout": "70"}
+        swf.step(schedule("beats", heartbeatTimeout="20"), schedule("wished"), child, **sticky)
+        beats, wished = swf.activity()["taskToken"], swf.activity()["taskToken"]
+        swf.api.record_activity_task_heartbeat(taskToken=beats, details="half")
+        swf.answer(swf.decision("host1"), decide("RequestCancelActivityTask", activityId="wished"))
+        swf.answer(
+            swf.decision("children"), decide("ContinueAsNewWorkflowExecution", **to_children)
+        )
+        swf.api.signal_workflow_execution(domain="dom", workflowId="w", signalName="s")
+        held = swf.decision("host1")
+        swf.api.signal_workflow_execution(domain="dom", workflowId="w", signalName="s")
+        engine.process.kill()
+        engine.process.wait()
+    with engine_beside(db=db, clock="virtual", options=["--poll-hold", "0.1"]) as engine:
+        swf = Swf(None, client(engine.url))  # type: ignore[arg-type]
+        assert swf.api.record_activity_task_heartbeat(taskToken=wished)["cancelRequested"]
+        assert not swf.decision("host1")["taskToken"]
+        swf.answer(held)
+        engine.skip(69)
+        assert swf.last("w", run_id, "ActivityTaskTimedOut")["details"] == "half"
+        assert "DecisionTaskTimedOut" not in swf.names("w", run_id)
+        engine.skip(1)
+        assert swf.last("w", run_id, "DecisionTaskTimedOut")["timeoutType"] == "SCHEDULE_TO_START"
+        assert swf.decision()["previousStartedEventId"] == held["startedEventId"]
+        swf.api.terminate_workflow_execution(domain="dom", workflowId="w")
+        when = {"oldestDate": 0}
+        (left,) = swf.api.list_open_workflow_executions(domain="dom", startTimeFilter=when)[
+            "executionInfos"
+        ]
+        assert (left["execution"]["workflowId"], left["cancelRequested"]) == ("c", True)
+
+
+def test_what_waited_longest_comes_first_after_a_restart_too(tmp_path: Path) -> None:
+    """Activities and decisions of several runs, whichever began first."""
+    db = str(tmp_path / "engine.db")
+    names = ("old", "new")
+    with engine_in_process(db=db, clock="virtual") as engine:
+        swf = Swf.prepared(engine)
+        for name in names:
+            swf.start(name, taskList={"name": name})
+        for name in reversed(names):
+            engine.skip(1)
+            swf.answer(swf.decision(name), schedule(name), taskList={"name": "decide"})
+            engine.skip(1)
+            signal_given = {"domain": "dom", "workflowId": name, "signalName": "s"}
+            swf.api.signal_workflow_execution(**signal_given)
+    with engine_in_process(db=db, clock="virtual") as engine:
+        swf = Swf(engine, client(engine.url))
+        assert [swf.activity()["activityId"] for _ in names] == ["new", "old"]
+        found = [swf.decision()["workflowExecution"]["workflowId"] for _ in names]
+        assert found == ["new", "old"]
 
 
 def test_a_repeated_poll_gets_its_task_again_after_a_restart(tmp_path: Path) -> None:

@@ -106,14 +106,18 @@ def activities(swf: Swf) -> None:
     done, failed, cancelled = (schedule(name, **more) for name in ("done", "failed", "cancelled"))
     late = schedule("late", heartbeatTimeout="5")
     waiting = schedule("waiting", taskList={"name": "nobody"})
-    nothing = {"name": "none such", "version": "1"}
-    swf.step(done, failed, cancelled, late, waiting, schedule("no", activityType=nothing))
+    swf.step(done, failed, cancelled, late, waiting)
     tokens = [swf.activity(identity="me")["taskToken"] for _ in range(4)]
     swf.api.respond_activity_task_completed(taskToken=tokens[0], result="r")
     swf.api.respond_activity_task_failed(taskToken=tokens[1], reason="r", details="d")
-    ids = ("cancelled", "waiting", "no")
-    swf.step(*[decide("RequestCancelActivityTask", activityId=name) for name in ids])
+    swf.step(decide("RequestCancelActivityTask", activityId="cancelled"))
     swf.api.respond_activity_task_canceled(taskToken=tokens[2], details="d")
+    ids = ("waiting", "no")
+    nothing = {"name": "none such", "version": "1"}
+    swf.step(
+        *[decide("RequestCancelActivityTask", activityId=name) for name in ids],
+        schedule("no", activityType=nothing),
+    )
     swf.api.record_activity_task_heartbeat(taskToken=tokens[3], details="d")
     swf.engine.skip(5)
     swf.step()
@@ -125,9 +129,11 @@ def timers_and_markers(swf: Swf) -> None:
     timer = decide("StartTimer", timerId="t", startToFireTimeout="5", control="c")
     other = decide("StartTimer", timerId="u", startToFireTimeout="5")
     cancel = decide("CancelTimer", timerId="u")
-    swf.step(
-        timer, timer, other, cancel, cancel, decide("RecordMarker", markerName="m", details="d")
-    )
+    swf.step(timer, other, decide("RecordMarker", markerName="m", details="d"))
+    for decisions in ([cancel], [timer, cancel]):
+        swf.api.signal_workflow_execution(domain=swf.domain, workflowId="w", signalName="s")
+        swf.step(*decisions)
+    swf.step()
     swf.engine.skip(5)
     swf.step()
 
@@ -220,7 +226,7 @@ def functions(swf: Swf) -> None:
         return decide("ScheduleLambdaFunction", id=name, name=name, input="3", **more)
 
     sleeps = call("sleeps", startToCloseTimeout="60", control="c")
-    task = swf.step(call("works"), call("breaks"), sleeps, sleeps)
+    swf.step(call("works"), call("breaks"), sleeps)
     ended = 0
     while ended < 2:
         task = swf.step()
@@ -228,6 +234,8 @@ def functions(swf: Swf) -> None:
             event["eventType"] in ("LambdaFunctionCompleted", "LambdaFunctionFailed")
             for event in task["events"]
         )
+    swf.api.signal_workflow_execution(domain=swf.domain, workflowId="w", signalName="s")
+    swf.step(sleeps)
     swf.engine.skip(60)
     swf.api.terminate_workflow_execution(domain=swf.domain, workflowId="w")
     swf.start()

@@ -322,6 +322,9 @@ def test_a_page_token_belongs_to_its_listing_and_lives_a_day(swf: Swf) -> None:
         "get_workflow_execution_history", **given, nextPageToken=token, reverseOrder=True
     )
     assert (code, text) == ("ValidationException", "Invalid token")
-    swf.engine.skip(86_401)
+    swf.engine.skip(86_400)
+    rest = swf.api.get_workflow_execution_history(**given, nextPageToken=token)
+    assert rest["events"][0]["eventId"] == 2
+    swf.engine.skip(1)
     code, text = swf.refusal("get_workflow_execution_history", **given, nextPageToken=token)
     assert text == "Specified token has exceeded its maximum lifetime"

@@ -139,6 +139,18 @@ def test_a_repeated_poll_gets_its_task_again_and_no_other(patient: Swf) -> None:
     assert patient.names("w", run_id).count("ActivityTaskStarted") == 2
 
 
+def test_an_invocation_is_known_by_its_list_too(patient: Swf) -> None:
+    """A client that gives the same id to polls of two lists gets a task of each."""
+    patient.start()
+    patient.step(schedule("a1"), schedule("a2", taskList={"name": "other"}))
+    target, header = "SimpleWorkflowService.PollForActivityTask", {"amz-sdk-invocation-id": "i1"}
+    found = [
+        raw(patient.engine, target, {"domain": "dom", "taskList": {"name": name}}, **header)
+        for name in ("work", "other")
+    ]
+    assert [task["activityId"] for task in found] == ["a1", "a2"]
+
+
 def test_a_repeated_decision_poll_gets_its_task_again(patient: Swf) -> None:
     """The same token and the same start."""
     patient.start()

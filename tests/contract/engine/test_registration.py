@@ -94,6 +94,21 @@ def test_a_deprecated_domain_starts_nothing_but_still_shows_its_runs(swf: Swf) -
     assert swf.api.describe_domain(name="dom")["domainInfo"]["status"] == "REGISTERED"
 
 
+def test_a_type_keeps_the_date_of_its_own_deprecation(swf: Swf) -> None:
+    """Though its domain is deprecated later, which dates all the others."""
+    early, late = {"name": "flow", "version": "1"}, {"name": "act", "version": "1"}
+    swf.api.deprecate_workflow_type(domain="dom", workflowType=early)
+    swf.engine.skip(60)
+    swf.api.deprecate_domain(name="dom")
+    first = swf.api.describe_workflow_type(domain="dom", workflowType=early)["typeInfo"]
+    second = swf.api.describe_activity_type(domain="dom", activityType=late)["typeInfo"]
+    assert first["deprecationDate"] == first["creationDate"]
+    assert (second["deprecationDate"] - second["creationDate"]).seconds == 60
+    swf.api.undeprecate_domain(name="dom")
+    shown = swf.api.describe_activity_type(domain="dom", activityType=late)["typeInfo"]
+    assert shown["status"] == "DEPRECATED"
+
+
 def test_domains_are_listed_by_name_in_pages_and_both_ways(engine: Engine) -> None:
     """Ascending by default; a full last page carries no token."""
     api = client(engine.url)
@@ -179,6 +194,8 @@ def test_a_type_lives_from_registered_over_deprecated_to_deleted(swf: Swf, kind:
     assert shown["typeInfo"]["deprecationDate"] == shown["typeInfo"]["creationDate"]
     assert shown["configuration"] == {"defaultTaskPriority": "7"}
     getattr(swf.api, f"undeprecate_{kind}_type")(**named)
+    shown = getattr(swf.api, f"describe_{kind}_type")(**named)["typeInfo"]
+    assert (shown["status"], "deprecationDate" in shown) == ("REGISTERED", False)
     getattr(swf.api, f"deprecate_{kind}_type")(**named)
     getattr(swf.api, f"delete_{kind}_type")(**named)
     for operation in ("describe", "deprecate", "undeprecate", "delete"):

@@ -7,7 +7,7 @@ import sys
 
 from botocore.loaders import Loader
 
-from garcon.engine.core import rules
+from garcon.engine.core import rules, tables
 from garcon.engine.core.tables import ATTRIBUTES, CLOSING, DECISION_ATTRIBUTES, DECISIONS, EVENTS
 from garcon.engine.service.operations import OPERATIONS
 from garcon.engine.servicemodel import service_model
@@ -37,6 +37,25 @@ def test_every_decision_of_the_model_is_there_with_its_attributes() -> None:
 def test_every_close_status_of_the_model_has_its_event() -> None:
     """Six ways to end."""
     assert set(CLOSING.values()) == set(SHAPES["CloseStatus"]["enum"])
+
+
+def test_the_quotas_are_those_that_aws_publishes() -> None:
+    """What is open at once, registered, kept in a history, waiting at a list."""
+    published = {
+        "MAX_HISTORY_EVENTS": 25_000,
+        "MAX_OPEN_ACTIVITIES": 1_000,
+        "MAX_OPEN_TIMERS": 1_000,
+        "MAX_OPEN_CHILDREN": 1_000,
+        "MAX_OPEN_EXECUTIONS": 100_000,
+        "MAX_DOMAINS": 100,
+        "MAX_TYPES": 10_000,
+        "MAX_POLLERS": 1_000,
+        "MAX_DOMAIN_TAGS": 50,
+        "MAX_PAGE": 1_000,
+        "MAX_RUN_S": 366 * 86_400,
+        "MAX_LAMBDA_S": 900,
+    }
+    assert {name: getattr(tables, name) for name in published} == published
 
 
 def test_every_rule_is_about_a_shape_that_exists() -> None:
