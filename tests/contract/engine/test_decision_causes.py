@@ -9,7 +9,7 @@ import pytest
 from garcon.engine.core.buckets import Rate
 from garcon.engine.http.server import Settings
 from garcon.engine.testing import engine_in_process
-from tests.contract.engine.swf import ACTIVITY, RUN, Swf, decide, schedule
+from tests.contract.engine.swf import ACTIVITY, RUN, Swf, attributes, decide, schedule
 
 ACT = {"name": "act", "version": "1"}
 
@@ -128,6 +128,38 @@ def test_a_deprecated_type_takes_no_new_work(swf: Swf) -> None:
     assert activity["cause"] == "ACTIVITY_TYPE_DEPRECATED"
     assert (child["cause"], child["initiatedEventId"]) == ("WORKFLOW_TYPE_DEPRECATED", 0)
     assert following["cause"] == "WORKFLOW_TYPE_DEPRECATED"
+
+
+def test_what_runs_outlives_its_type(swf: Swf) -> None:
+    """A deleted type takes no new work and is free to be registered again; old work goes on."""
+    run_id = swf.start()
+    swf.step(schedule("a1"))
+    flow = {"name": "flow", "version": "1"}
+    swf.api.deprecate_activity_type(domain="dom", activityType=ACT)
+    swf.api.delete_activity_type(domain="dom", activityType=ACT)
+    swf.api.deprecate_workflow_type(domain="dom", workflowType=flow)
+    swf.api.delete_workflow_type(domain="dom", workflowType=flow)
+    task = swf.activity()
+    assert task["activityType"] == ACT
+    swf.api.respond_activity_task_completed(taskToken=task["taskToken"])
+    child = decide("StartChildWorkflowExecution", workflowType=flow, workflowId="c", **RUN)
+    swf.step(schedule("a2"), child, decide("ContinueAsNewWorkflowExecution", **RUN))
+    given = map(attributes, swf.history("w", run_id))
+    assert [one["cause"] for one in given if "cause" in one] == [
+        "ACTIVITY_TYPE_DOES_NOT_EXIST",
+        "WORKFLOW_TYPE_DOES_NOT_EXIST",
+        "WORKFLOW_TYPE_DOES_NOT_EXIST",
+    ]
+    start = {"domain": "dom", "workflowId": "w2", "workflowType": flow, **RUN}
+    assert swf.refusal("start_workflow_execution", **start) == (
+        "UnknownResourceFault",
+        "Unknown type: WorkflowType=[name=flow, version=1]",
+    )
+    swf.api.register_activity_type(domain="dom", **ACT)
+    swf.step(schedule("a2"))
+    swf.api.respond_activity_task_completed(taskToken=swf.activity()["taskToken"])
+    swf.step(decide("CompleteWorkflowExecution"))
+    assert swf.describe("w", run_id)["executionInfo"]["closeStatus"] == "COMPLETED"
 
 
 @pytest.mark.parametrize(

@@ -315,10 +315,11 @@ def test_a_sticky_decider_that_overruns_loses_its_list(swf: Swf) -> None:
     assert swf.decision()["taskToken"]
 
 
-def test_a_sticky_list_without_a_time_outlasts_a_timeout(swf: Swf) -> None:
+@pytest.mark.parametrize("time", [{}, {"taskListScheduleToStartTimeout": "NONE"}])
+def test_a_sticky_list_without_a_time_outlasts_a_timeout(swf: Swf, time: dict[str, str]) -> None:
     """Nor does an answer that names no list end it."""
     swf.start()
-    swf.step(taskList={"name": "host1"})
+    swf.step(taskList={"name": "host1"}, **time)
     signal(swf)
     assert swf.decision("host1")["taskToken"]
     swf.engine.skip(30)

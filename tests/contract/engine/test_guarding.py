@@ -95,15 +95,35 @@ def test_an_old_signature_does_not(guarded: Engine, monkeypatch: pytest.MonkeyPa
             api.list_domains(registrationStatus="REGISTERED")
 
 
-def test_a_changed_body_or_target_breaks_the_signature(guarded: Engine) -> None:
+def tamper_body(request: Any, **_: Any) -> None:
+    """Ask for the deprecated ones instead."""
+    request.body = request.body.replace(b"REGISTERED", b"DEPRECATED")
+
+
+def tamper_target(request: Any, **_: Any) -> None:
+    """Ask for something else."""
+    request.headers["X-Amz-Target"] = "SimpleWorkflowService.DeprecateDomain"
+
+
+@pytest.mark.parametrize("tamper", [tamper_body, tamper_target])
+def test_a_changed_body_or_target_breaks_the_signature(guarded: Engine, tamper: Any) -> None:
     """What was signed is what counts."""
     api = caller(guarded, "AKID", "sesame")
-
-    def tamper(request: Any, **_: Any) -> None:
-        request.headers["X-Amz-Target"] = "SimpleWorkflowService.DeprecateDomain"
-
     api.meta.events.register("before-send.swf.ListDomains", tamper)
     with pytest.raises(ClientError, match="InvalidSignatureException"):
+        api.list_domains(registrationStatus="REGISTERED")
+
+
+def test_a_signature_that_leaves_the_target_open_is_none(guarded: Engine) -> None:
+    """Whoever got hold of it could ask for anything else with it."""
+    api = caller(guarded, "AKID", "sesame")
+
+    def hide(request: Any, **_: Any) -> None:
+        del request.headers["X-Amz-Target"]
+
+    api.meta.events.register("before-sign.swf.ListDomains", hide)
+    api.meta.events.register("before-send.swf.ListDomains", tamper_target)
+    with pytest.raises(ClientError, match="IncompleteSignatureException"):
         api.list_domains(registrationStatus="REGISTERED")
 
 
@@ -128,7 +148,7 @@ def test_another_host_needs_a_key_and_its_secret(monkeypatch: pytest.MonkeyPatch
             timeout=60,
             check=False,
         )
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert wanted in done.stderr
 
 

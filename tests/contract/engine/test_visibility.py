@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from typing import Any
 
 import pytest
@@ -143,6 +144,24 @@ def test_pages_join_without_gap_or_repeat_though_runs_share_their_second(swf: Sw
                 break
             given["nextPageToken"] = page["nextPageToken"]
         assert seen == wanted
+
+
+def test_a_page_token_belongs_to_its_filters_and_order(peopled: Swf) -> None:
+    """With other arguments it is refused; with its own it goes on."""
+    invalid = ("ValidationException", "Invalid token")
+    listing = peopled.api.list_closed_workflow_executions
+    by_type = {"typeFilter": {"name": "flow"}}
+    given = {"domain": "dom", "startTimeFilter": EVER}
+    token = {"nextPageToken": listing(**given, **by_type, maximumPageSize=1)["nextPageToken"]}
+    refused = functools.partial(peopled.refusal, "list_closed_workflow_executions", **token)
+    assert refused(**given) == invalid
+    assert refused(**given, typeFilter={"name": "flow", "version": "1"}) == invalid
+    assert refused(**given, **by_type, reverseOrder=True) == invalid
+    assert refused(domain="dom", startTimeFilter={"oldestDate": 1}, **by_type) == invalid
+    assert refused(domain="dom", closeTimeFilter=EVER, **by_type) == invalid
+    other = peopled.refusal("list_open_workflow_executions", **given, **by_type, **token)
+    assert other == invalid
+    assert ids(listing(**given, **by_type, **token)) == ["closed1", "closed0"]
 
 
 def test_a_listing_needs_one_time_filter_and_takes_one_other(swf: Swf) -> None:
