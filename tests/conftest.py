@@ -1,6 +1,9 @@
-"""What all tests share: no test may reach AWS, whatever the environment of its host holds."""
+"""What all tests share: none reaches AWS or sees the pools of its host, whatever runs there."""
 
 from __future__ import annotations
+
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -28,3 +31,15 @@ def _away_from_aws(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(nowhere))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(nowhere))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(scope="session")
+def _runtime_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of all runtime folders."""
+    return tmp_path_factory.mktemp("runtime")
+
+
+@pytest.fixture(autouse=True)
+def _own_runtime_folder(_runtime_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep journals and sockets of a test's pools from those of others, and of the host's user."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", tempfile.mkdtemp(dir=_runtime_folders))
