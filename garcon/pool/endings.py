@@ -89,7 +89,8 @@ class Endings:
             log_event(logger, logging.WARNING, "task.overdue", **task.fields, why=text)
             seat.abandon(task, now_s)
             self._delivery.note_end(task, "failed")
-            self._delivery.fail(task, Failure(Kind.FAILED, text, errors=("TimeoutError",)))
+            facts = {"worker": seat.child.slot, "pid": seat.child.pid}
+            self._delivery.fail(task, Failure(Kind.FAILED, text, ("TimeoutError",), facts=facts))
         elif task.cancel_by_s is not None and now_s >= task.cancel_by_s:
             text = f"did not end within {task.grace_s:g} s of its cancel"
             log_event(logger, logging.WARNING, "task.deaf", **task.fields, why=text)

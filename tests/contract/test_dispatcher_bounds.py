@@ -46,6 +46,7 @@ def test_a_task_over_its_time_fails_with_the_reason_and_its_worker_goes(tmp_path
             assert "took longer than its 100 s" == body["reason"]
             failure = decode_failure(body["reason"], body["details"])
             assert (Kind.FAILED, ("TimeoutError",)) == (failure.kind, failure.errors)
+            assert {"worker": 3, "pid": peer.child.pid} == failure.facts
             assert 1 == pool.dispatcher.tally.failed
 
     asyncio.run(scenario())

@@ -26,6 +26,12 @@ def manager(tmp_path) -> Iterator[socket.socket]:
         yield sock
 
 
+async def several_turns() -> None:
+    """Let the loop go round."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
 def test_each_word_is_one_datagram(manager):
     """As sd_notify(3) says."""
     notifier = Notifier(manager.getsockname())
@@ -112,5 +118,15 @@ def test_the_watchdog_is_beaten_only_while_the_work_goes_round(monkeypatch):
         assert observatory._gets_on()
         service.work.dispatcher.ticked_s = now_s - STUCK_S
         assert not observatory._gets_on()
+
+        beats: list[str] = []
+        observatory._notifier = SimpleNamespace(beat=lambda: beats.append("beat"))
+        beating = asyncio.ensure_future(observatory._beat(0.0))
+        await several_turns()
+        assert beats == []
+        service.work.dispatcher.ticked_s = asyncio.get_running_loop().time()
+        await several_turns()
+        assert beats
+        beating.cancel()
 
     asyncio.run(scenario())

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from garcon.errors import BootError
@@ -497,6 +498,26 @@ def test_nothing_is_left_when_supervisor_and_zygote_are_killed_at_one_blow() -> 
         supervisor.kill()
         supervisor.wait()
         assert [] == gone([zygote, *others], 2.0)
+
+
+def test_the_kernel_itself_ends_the_workers_of_a_zygote_whose_guard_is_gone_too() -> None:
+    """Of all three nobody is left to do it; programs that tasks have started may go on then."""
+    command = [sys.executable, "-c", SUPERVISOR, "plain"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as supervisor:
+        assert supervisor.stdout is not None
+        zygote, *others = json.loads(supervisor.stdout.readline())
+        workers = [one.pid for one in psutil.Process(zygote).children()]
+        assert 2 == len(workers)
+        supervisor.send_signal(signal.SIGSTOP)
+        try:
+            for one in psutil.Process(supervisor.pid).children():
+                one.kill()  # zygote and guard
+            supervisor.kill()
+            supervisor.wait()
+            assert [] == gone([zygote, *workers], 2.0)
+        finally:
+            for pid in gone(others, 0.0):
+                os.kill(pid, signal.SIGKILL)
 
 
 def test_a_zygote_that_ends_in_order_has_its_guard_leave_all_others_alone() -> None:

@@ -204,8 +204,26 @@ def test_async_runs_side_by_side_within_its_workers() -> None:
 
     assert result == {"a": 1}
     assert activity.beats >= 1
+
+
+def test_async_runs_no_more_at_once_than_its_workers() -> None:
+    """The bound is what keeps a service behind the tasks from being overrun."""
+    running, most, all_started = [], [], threading.Event()
+
+    def work(context: Any, activity: Any) -> dict[str, Any]:
+        running.append(1)
+        most.append(len(running))
+        if len(most) == 2:
+            all_started.set()
+        assert all_started.wait(10)
+        running.pop()
+        return {}
+
+    runner.Async(*[work] * 6, max_workers=2).execute(Heard(), {})
+
+    assert max(most) == 2
+    assert len(most) == 6
     assert runner.Async().max_workers == 3
-    assert runner.Async(work, max_workers=7).max_workers == 7
 
 
 def test_async_merges_in_the_order_of_the_tasks() -> None:
