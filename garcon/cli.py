@@ -13,10 +13,11 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 import click
 
+from garcon.engine.usage import INTERRUPTED, OneLineErrors
 from garcon.errors import GarconError
 from garcon.pool import options
 
@@ -62,16 +63,16 @@ _ELSEWHERE = {
 }
 
 
-class _Verbs(click.Group):
+class _Verbs(OneLineErrors):
     """The verbs, those in other modules included."""
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run the command line, where that is possible at all."""
         if sys.platform == "win32":
             # Said here, before anything that Windows does not have (fcntl, fork) is imported.
             click.echo(_NO_WINDOWS, err=True)
             sys.exit(2)
-        return super().main(*args, **kwargs)
+        super().main(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all verbs."""
@@ -177,7 +178,7 @@ def _ends_with_exit_code(run: Callable[[], int]) -> None:
         code = error.exit_code
     except KeyboardInterrupt:
         # Before the pool's own handlers stand, or after they were taken down.
-        code = 130
+        code = INTERRUPTED
     _flush(sys.stdout)
     _flush(sys.stderr)
     sys.exit(code)

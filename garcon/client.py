@@ -219,7 +219,7 @@ def _named(
         path = Path(expanded(rest, environ)) if rest else default_path(cwd)
         return Engine("local", path=Path(os.path.normpath(cwd.absolute() / path)))
     settings = AwsSettings.read(environ)
-    if word.startswith(("http://", "https://")) and urlsplit(word).hostname:
+    if word.startswith(("http://", "https://")) and _is_address(word):
         return Engine("url", url=word.rstrip("/"), region=settings.region or DUMMY_REGION)
     if word == "aws":
         region = settings.region or flow_region
@@ -228,8 +228,21 @@ def _named(
         return Engine("aws", url=settings.endpoint, region=region)
     raise UsageError(
         f"{source}: {word!r} is no engine; say aws, an http:// URL, local or local:PATH"
-        + (" (an engine in memory is run by hand: garcon engine --db :memory:)" if rest else "")
+        + (
+            " (an engine in memory is run by hand: garcon engine --db :memory:)"
+            if kind == "local"
+            else ""
+        )
     )
+
+
+def _is_address(url: str) -> bool:
+    """Whether a URL names a host, and no port that there cannot be."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _no_region(source: str) -> EngineError:

@@ -16,6 +16,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from garcon.activity import Activity, find_workflow_activities
@@ -29,7 +30,7 @@ from garcon.description import (
     ActivityDescription,
     FlowDescription,
 )
-from garcon.errors import BootError, FlowError, GarconError
+from garcon.errors import BootError, EngineError, FlowError
 from garcon.instance import ActivityInstance
 from garcon.task import is_task_list
 
@@ -50,6 +51,10 @@ VERSION_MAX = 64
 _FORBIDDEN = re.compile(r"[:/|\x00-\x1f\x7f-\x9f]")
 
 
+#: What `module:attribute` may lead to by mistake: things without room for activities.
+_NO_FLOWS = (str, bytes, int, float, list, tuple, dict, set, FunctionType, Activity, type(None))
+
+
 def load_flow(name: str) -> Any:
     """Import the flow of this name.
 
@@ -66,6 +71,11 @@ def load_flow(name: str) -> Any:
     flow = _import(name, module_name)
     for part in attribute.split(".") if attribute else ():
         flow = _attribute(name, flow, part)
+    if isinstance(flow, _NO_FLOWS):
+        raise FlowError(
+            f"flow {name!r} is no flow but of type {type(flow).__name__}; name a module with"
+            " activities, or an object that has them as attributes"
+        )
     if isinstance(flow, type):
         raise FlowError(
             f"flow {name!r} is a class; name an object of it, made in its module:"
@@ -91,7 +101,7 @@ def _import(name: str, module_name: str) -> Any:
         if module_name == missing or module_name.startswith(f"{missing}."):
             raise FlowError(_not_found(name, module_name, missing)) from None
         raise _boot_error(name, module_name, error) from error
-    except (GarconError, KeyboardInterrupt):
+    except (EngineError, FlowError, KeyboardInterrupt):
         raise
     except BaseException as error:
         # SystemExit included: a script that ends itself is no module to work with.
@@ -99,6 +109,8 @@ def _import(name: str, module_name: str) -> Any:
 
 
 def _not_found(name: str, module_name: str, missing: str) -> str:
+    if module_name.endswith(".py"):
+        return f"flow {name!r}: {_how_to_name(module_name, '')}"
     parent, _, last = missing.rpartition(".")
     module = sys.modules.get(parent)
     if module is not None and hasattr(module, last) and missing == module_name:
@@ -123,7 +135,8 @@ def _attribute(name: str, owner: Any, part: str) -> Any:
 
 
 def _boot_error(name: str, module_name: str, error: BaseException) -> BootError:
-    message = " ".join(str(error).split())
+    text = error.msg if isinstance(error, SyntaxError) else str(error)  # its place is told anyway
+    message = " ".join(text.split())
     what = f"{type(error).__name__}: {message}" if message else type(error).__name__
     return BootError(f"flow {name!r} cannot be imported: {what} ({_place(module_name, error)})")
 

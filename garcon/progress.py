@@ -98,13 +98,19 @@ def progress_line(name: str, counts: Counts, rate: float, time_left_s: float | N
     """Return one line about one activity, such as a log of a cron job keeps."""
     told = f"{name}: {counts.done} of {counts.total} done, {counts.failed} failed, "
     told += f"{counts.running} running, {counts.left} left"
-    if counts.retries:
-        told += f", {counts.retries} retries"
+    told += retries_told(counts)
     if rate > 0:
         told += f", {rate:.1f}/s"
     if time_left_s is not None:
         told += f", {format_duration(time_left_s)} to go"
     return told
+
+
+def retries_told(counts: Counts) -> str:
+    """Return what a line says of further attempts; nothing where there were none."""
+    if not counts.retries:
+        return ""
+    return f", {counts.retries:,} {'retry' if counts.retries == 1 else 'retries'}"
 
 
 def format_duration(seconds: float) -> str:

@@ -110,7 +110,7 @@ def _line(one: Replayed) -> str:
     if not one.planned and one.notes:
         return f"{told};{notes}"
     more = [each["decisionType"] for each in one.planned[len(one.decided) :]]
-    return f"{told}; now as well{', then ' + _counted(more) if more else ''}{notes}"
+    return f"{told}; the same now{', then ' + _counted(more) if more else ''}{notes}"
 
 
 def _counted(kinds: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from garcon.backfill.asking import ask_history, execution_of
 from garcon.backfill.locate import locate
+from garcon.backfill.status import OutputLost
 from garcon.history import epoch_s
 from garcon.pool.command import enter_folder
 
@@ -20,7 +21,11 @@ READER_LEFT = 1
 
 
 def run_history(told: Mapping[str, Any], out: TextIO) -> int:
-    """Write the history of one execution; return the exit code: 1 if its reader went away."""
+    """Write the history of one execution; return the exit code: 1 if its reader went away.
+
+    Raises:
+        OutputLost: it cannot be written, for example because the disk is full.
+    """
     enter_folder(told["chdir"])
     found = locate(told["workflow_id"], told["run_id"], told["domain"], told["engine"])
     events = ask_history(found.connect, found.domain, found.run)
@@ -29,8 +34,10 @@ def run_history(told: Mapping[str, Any], out: TextIO) -> int:
         for piece in document(found.domain, execution, events):
             out.write(piece)
         out.flush()
-    except OSError:
+    except BrokenPipeError:
         return READER_LEFT
+    except OSError as error:
+        raise OutputLost(error) from error
     return 0
 
 

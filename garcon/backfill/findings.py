@@ -25,8 +25,8 @@ FORGOTTEN_S = 60.0
 #: Days for which closed executions should be kept, so that they can be resumed and reported.
 RETENTION_DAYS = 7
 
-#: Seconds that a pool takes to leave: its drain, and the last polls on AWS.
-LEAVE_S = 90
+#: Seconds that a pool may take to leave: its drain, and up to half a minute for the last answers.
+LEAVE_S = 120
 
 
 class Level(str, Enum):

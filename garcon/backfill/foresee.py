@@ -113,8 +113,9 @@ def foresee(activity: Activity, context: Mapping[str, Any], is_waiting: bool) ->
     except USER_ERRORS as error:
         if is_waiting and missed:
             return Foreseen(None, tuple(sorted(missed)), _waits(missed))
-        told = str(error) if isinstance(error, DecisionError) else error_line(error)
-        return Foreseen(None, problem=f"its generators raise {told}", is_error=True)
+        raised = f"its generators raise {error_line(error)}"
+        told = str(error) if isinstance(error, DecisionError) else raised
+        return Foreseen(None, problem=told, is_error=True)
     if not is_waiting or not missed:
         return Foreseen(manifest)
     if EVERYTHING in missed or manifest.count == 0:

@@ -23,9 +23,12 @@ _PAIR = re.compile(
 _PLAIN = re.compile(r"[^\s,'\"=]+")
 
 
-def read_keys(text: str) -> dict[str, str]:
+def read_keys(text: str, option: str = "--keys") -> dict[str, str]:
     """Return the texts that `--keys` asks for, by key.
 
+    Args:
+        text: the option's value.
+        option: what the option is called, for errors.
     Raises:
         UsageError: it is not `key=value` with commas between, or names a key twice.
     """
@@ -35,24 +38,24 @@ def read_keys(text: str) -> dict[str, str]:
         pair = _PAIR.match(text, place)
         if pair is None or (pair[3] == "," and pair.end() == len(text)):
             raise UsageError(
-                f"--keys {text!r}: write key=value with commas between, and quote a value that "
+                f"{option} {text!r}: write key=value with commas between, and quote a value that "
                 "holds one: day=2026-01-05,city='Paris, Texas'"
             )
-        key, value, place = pair[1], _unquoted(pair[2], text), pair.end()
+        key, value, place = pair[1], _unquoted(pair[2], f"{option} {text!r}"), pair.end()
         if key in found:
-            raise UsageError(f"--keys {text!r} names {key!r} twice; give --keys twice instead")
+            raise UsageError(f"{option} {text!r} names {key!r} twice; give {option} twice instead")
         found[key] = value
     return found
 
 
-def _unquoted(word: str, text: str) -> str:
+def _unquoted(word: str, source: str) -> str:
     if word.startswith("'"):
         return word[1:-1]
     if word.startswith('"'):
         try:
             return str(json.loads(word, strict=False))
         except ValueError:
-            raise UsageError(f"--keys {text!r}: {word} is no quoted text") from None
+            raise UsageError(f"{source}: {word} is no quoted text") from None
     return word
 
 

@@ -18,7 +18,7 @@ from garcon.backfill.histories import read_told
 from garcon.backfill.keys import format_keys
 from garcon.backfill.place import Place, find_place
 from garcon.backfill.ranges import Range
-from garcon.backfill.status import write
+from garcon.backfill.status import tell, write
 from garcon.backfill.steps import Act, Step, next_step
 from garcon.backfill.words import Words, read_words
 from garcon.flow import activities_by_name
@@ -85,7 +85,7 @@ def run_plan(told: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
         document = {"flow": words.flow, "engine": engine, "ranges": [*map(plain, planned)]}
         write(out, [json.dumps(document, ensure_ascii=False, indent=1)])
     else:
-        write(err, [place.engine.describe(place.description.domain)])
+        tell(err, [place.engine.describe(place.description.domain)])
         write(out, plan_lines(planned))
     return max((code_of(one) for one in planned), default=0)
 

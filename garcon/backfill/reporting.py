@@ -17,7 +17,7 @@ from garcon.backfill.locate import locate
 from garcon.backfill.page import render
 from garcon.backfill.paint import Shown
 from garcon.backfill.ranges import Seen
-from garcon.backfill.status import title_of, write
+from garcon.backfill.status import tell, title_of, write
 from garcon.description import FlowDescription
 from garcon.errors import UsageError
 from garcon.pool.command import enter_folder
@@ -29,7 +29,7 @@ def run_report(told: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
     target = Path(path).absolute()
     enter_folder(told["chdir"])
     found = locate(told["workflow_id"], told["run_id"], told["domain"], told["engine"])
-    write(err, [found.engine.describe(found.domain)])
+    tell(err, [found.engine.describe(found.domain)])
     shown = show_of(found.connect, found.domain, found.seen, None)
     write_page(target, f"{shown.workflow_id} {shown.title}", [shown])
     write(out, [str(target)])

@@ -24,9 +24,11 @@ from garcon.backfill.show import FailedInstance, Outcome, Show
 from garcon.backfill.steps import Act, Step, next_step
 from garcon.backfill.tail import Tail
 from garcon.backfill.words import Words, told_keys
-from garcon.errors import GarconError
+from garcon.description import FlowDescription
+from garcon.errors import GarconError, UsageError
 from garcon.log import log_event
 from garcon.planning.resuming import LEFT_OUT
+from garcon.planning.selection import Selection
 from garcon.pool.execution import Executions, Run
 from garcon.pool.mission import Desk
 from garcon.pool.watch import Watch, patiently
@@ -80,6 +82,7 @@ class Backfill:
             GarconError: the engine refuses, or the only range cannot be worked on.
         """
         self._show.workers = desk.workers
+        check_activities(desk.flow, self._words.selection)
         finder = Finder(desk.connect, desk.flow)
         seen = await _asked(desk, finder.all) if self._words.catch_up else []
         ranges = self._words.ranges(desk.flow.name, seen)
@@ -212,6 +215,20 @@ class Backfill:
         failed = await _asked(desk, _read_failed, desk, run)
         resume = self._words.command_for("run", one, desk.engine)
         return replace(outcome, failed=failed, resume=resume)
+
+
+def check_activities(flow: FlowDescription, selection: Selection) -> None:
+    """Refuse a selection of activities that the flow does not have.
+
+    Raises:
+        UsageError: there is no such activity.
+    """
+    known = [one.name for one in flow.activities]
+    for name in selection.activities:
+        if name not in known:
+            raise UsageError(
+                f"--activity: flow {flow.name} has no activity {name!r} (known: {', '.join(known)})"
+            )
 
 
 async def _asked(desk: Desk, call: Callable[..., Any], *args: Any) -> Any:

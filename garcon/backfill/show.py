@@ -17,7 +17,7 @@ from garcon.backfill.rows import Detail
 from garcon.backfill.steps import Act, Step
 from garcon.pool.display import Display
 from garcon.pool.execution import Run
-from garcon.progress import Counts, format_duration
+from garcon.progress import Counts, format_duration, retries_told
 
 #: Between two plain progress lines of an activity, seconds.
 PLAIN_EVERY_S = 30.0
@@ -243,7 +243,7 @@ def _count_lines(one: Outcome) -> list[str]:
     for name, counts in one.counts.items():
         told = f"  {name}: {counts.done:,} of {counts.total:,} done, {counts.failed:,} failed"
         told += f", {counts.left:,} left" if counts.left else ""
-        lines.append(told + (f", {counts.retries:,} retries" if counts.retries else ""))
+        lines.append(told + retries_told(counts))
     return lines
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -17,7 +18,7 @@ from garcon.backfill.place import Place, find_place
 from garcon.backfill.ranges import COMPLETED, Range, Seen, own_runs
 from garcon.backfill.show import plain_counts
 from garcon.backfill.words import Words, read_words
-from garcon.errors import ServiceError, UsageError
+from garcon.errors import GarconError, ServiceError, UsageError
 from garcon.pool.execution import Executions
 from garcon.progress import Counts, format_duration, progress_line
 
@@ -27,6 +28,13 @@ STILL_OPEN = 6
 
 #: Between two looks of `status --watch`, seconds.
 WATCH_S = 2.0
+
+
+class OutputLost(GarconError):
+    """What a command found out could not be written to stdout."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"the output cannot be written: {error.strerror}")
 
 
 @dataclass(frozen=True)
@@ -139,7 +147,7 @@ def run_list(told: Mapping[str, Any], out: TextIO) -> int:
     if told["as_json"]:
         write(out, [json.dumps(plain_seen(one), ensure_ascii=False) for one in seen])
     else:
-        write(out, list_lines(seen))
+        write(out, list_lines(seen) if seen else ["no execution found"])
     return 0
 
 
@@ -212,10 +220,23 @@ def _end(place: Place, one: Seen, terminate: bool) -> None:
             raise
 
 
-def write(stream: TextIO, lines: Sequence[str]) -> None:
-    """Write lines for whoever reads `stream`; one that went away is no error."""
+def write(out: TextIO, lines: Sequence[str]) -> None:
+    """Write the lines of a result; a reader that went away is no error.
+
+    Raises:
+        OutputLost: they cannot be kept, for example because the disk is full.
+    """
     try:
-        stream.write("".join(f"{line}\n" for line in lines))
-        stream.flush()
-    except (OSError, ValueError):
+        out.write("".join(f"{line}\n" for line in lines))
+        out.flush()
+    except (BrokenPipeError, ValueError):
         return
+    except OSError as error:
+        raise OutputLost(error) from error
+
+
+def tell(err: TextIO, lines: Sequence[str]) -> None:
+    """Write lines for people to stderr; the work does not depend on them."""
+    with suppress(OSError, ValueError):
+        err.write("".join(f"{line}\n" for line in lines))
+        err.flush()

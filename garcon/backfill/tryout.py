@@ -16,7 +16,7 @@ from garcon.backfill.cells import Told
 from garcon.backfill.histories import read_told
 from garcon.backfill.keys import format_keys
 from garcon.backfill.place import Place, find_place
-from garcon.backfill.status import newest_of, write
+from garcon.backfill.status import newest_of, tell, write
 from garcon.backfill.words import Words, read_words
 from garcon.deciding.usercode import fresh, run_generators
 from garcon.errors import UsageError
@@ -44,7 +44,7 @@ class _Alone(ActivityExecution):
 
 def run_try(told: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
     """Run one instance and print its result; return the exit code: 1 where it raised."""
-    words = read_words(told)
+    words = read_words({**told, "keys_option": "--key"})
     place = find_place(words.flow, words.engine)
     known = activities_by_name(place.flow)
     activity = known.get(told["activity"])
@@ -57,7 +57,7 @@ def run_try(told: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
     index = choose(manifest, words.selection)
     instance = ActivityInstance(activity, fresh(manifest.local_context(index)), context)
     data = instance.create_execution_input()
-    write(err, [f"{manifest.describe(index)} with {json.dumps(data, ensure_ascii=False)}"])
+    tell(err, [f"{manifest.describe(index)} with {json.dumps(data, ensure_ascii=False)}"])
     return _run(activity, _Alone(None, instance.id, None, data), told["debug"], out, err)
 
 
@@ -69,8 +69,8 @@ def _run(
     except (Exception, SystemExit) as error:
         if debug:
             pdb.post_mortem(error.__traceback__)
-        write(err, ["".join(traceback.format_exception(error)).rstrip()])
-        write(err, [f"garcon: {activity.short_name} raised {one_line(error)}"])
+        tell(err, ["".join(traceback.format_exception(error)).rstrip()])
+        tell(err, [f"garcon: {activity.short_name} raised {one_line(error)}"])
         return RAISED
     return 0
 
@@ -82,10 +82,10 @@ def _context(place: Place, words: Words, err: TextIO) -> dict[str, Any]:
         raise UsageError("one instance is of one range; leave --each out")
     found = newest_of(place, one)
     if found is None:
-        write(err, [f"{one} was never started: the context is the input alone"])
+        tell(err, [f"{one} was never started: the context is the input alone"])
         info = {"domain": place.description.domain, "workflow_id": one.workflow_id, "run_id": "try"}
         return {**one.input, **{f"execution.{name}": value for name, value in info.items()}}
-    write(err, [f"context of {found.run.workflow_id} (run {found.run.run_id})"])
+    tell(err, [f"context of {found.run.workflow_id} (run {found.run.run_id})"])
     told: Told = read_told(place.connect, place.description.domain, found.run, place.description)
     return dict(told.context)
 

@@ -5,6 +5,7 @@ Law: whatever is wrong with them is said in one line that names the word and the
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from garcon.backfill.days import DayRange, day_before, divide, find_zone, read_d
 from garcon.backfill.keys import format_keys, read_keys, read_setting
 from garcon.backfill.ranges import Range, Seen, make_ranges
 from garcon.backfill.steps import Overlap, Wish
+from garcon.canonical import NotJsonError, canonical_json
 from garcon.client import Engine
 from garcon.errors import UsageError
 from garcon.planning.selection import Selection
@@ -105,7 +107,8 @@ def read_words(told: Mapping[str, Any], now: datetime | None = None) -> Words:
     """Return the checked form of a command's words; the working folder is entered.
 
     Args:
-        told: the options by name; those that a verb does not have are left out.
+        told: the options by name; those that a verb does not have are left out. `keys_option` is
+            what the verb calls `--keys`.
         now: the present; the clock's own where it is None.
     Raises:
         UsageError: one of them is wrong.
@@ -121,10 +124,11 @@ def read_words(told: Mapping[str, Any], now: datetime | None = None) -> Words:
         raise UsageError("--each divides days; name them with --days")
     if told.get("max_days") is not None and not told.get("catch_up"):
         raise UsageError("--max-days bounds --catch-up; give that as well")
+    option = told.get("keys_option", "--keys")
     selection = Selection(
         bool(told.get("only_failed")),
         tuple(told.get("selected", ())),
-        tuple(tuple(read_keys(text).items()) for text in told.get("keys", ())),
+        tuple(tuple(read_keys(text, option).items()) for text in told.get("keys", ())),
     )
     report = _read_report(told.get("report"))
     wish = Wish(
@@ -166,6 +170,10 @@ def _read_input(told: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...
         key, value = read_setting(setting)
         data[key] = value
         words += ["--set", setting]
+    try:
+        canonical_json(data)
+    except NotJsonError as error:
+        raise UsageError(f"--set: {error}") from error
     return data, tuple(words)
 
 
@@ -173,13 +181,15 @@ def _read_report(text: str | None) -> Path | None:
     """Return where the report goes; known to be possible before hours of work are behind it.
 
     Raises:
-        UsageError: there is no such folder.
+        UsageError: there is no such folder, or nothing may be written there.
     """
     if text is None:
         return None
     path = Path(text).absolute()
     if not path.parent.is_dir():
         raise UsageError(f"--report {text!r}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"--report {text!r}: no permission to write into {path.parent}")
     return path
 
 

@@ -24,6 +24,7 @@ import contextlib
 import datetime
 import gc
 import logging
+import math
 import os
 import resource
 import signal
@@ -41,6 +42,7 @@ from garcon.engine.store.schema import SchemaError
 from garcon.engine.upkeep import Stats
 from garcon.engine.upkeep import prune as prune_file
 from garcon.engine.upkeep import stats as file_stats
+from garcon.engine.usage import OneLineErrors
 
 DEFAULT_DB = ".garcon/engine.db"
 SECRET = "GARCON_ENGINE_SECRET_KEY"
@@ -60,6 +62,12 @@ _EPILOG = """\b
 It leaves on TERM or INT: waiting polls get their empty answer first.
 
 \b
+Exit codes:
+  0  left as it was asked to
+  1  the file or the address cannot be used: served by another engine, no database, taken
+  2  usage
+
+\b
 Examples:
   garcon engine --db orders.db --port 8042
   garcon engine --db :memory:                        keeps nothing, for tests
@@ -69,8 +77,26 @@ Examples:
 """
 
 
-@click.group(invoke_without_command=True, context_settings=_CONTEXT, epilog=_EPILOG)
-@click.option("--db", metavar="PATH", default=DEFAULT_DB, show_default=True,
+def _number(_context: click.Context, _option: click.Parameter, value: float | None) -> float | None:
+    """Return seconds or days that can be counted: click takes `nan` for a number."""
+    if value is not None and math.isnan(value):
+        raise click.BadParameter(f"{value} is no number to count with")
+    return value
+
+
+def _file(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    """Return the path of a file, or of one that can be made there."""
+    if not value:
+        raise click.BadParameter("it is empty; name a file, or :memory:")
+    if os.path.isdir(value):
+        raise click.BadParameter(f"{value} is a folder; name a file in it")
+    return value
+
+
+@click.group(
+    cls=OneLineErrors, invoke_without_command=True, context_settings=_CONTEXT, epilog=_EPILOG
+)
+@click.option("--db", metavar="PATH", default=DEFAULT_DB, show_default=True, callback=_file,
               help="The file, or :memory:.")  # fmt: skip
 @click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True,
               help="Where to listen.")  # fmt: skip
@@ -99,6 +125,7 @@ Examples:
 @click.option(
     "--poll-hold",
     type=click.FloatRange(0),
+    callback=_number,
     metavar="S",
     default=60.0,
     show_default=True,
@@ -107,6 +134,7 @@ Examples:
 @click.option(
     "--idle-exit",
     type=click.FloatRange(0),
+    callback=_number,
     metavar="S",
     help="Leave after so many seconds without a request.  [default: never]",
 )
@@ -145,12 +173,19 @@ def main(**options: Any) -> None:
 
 def _line(db: str, error: Exception) -> str:
     """What is wrong, with the file's name where the error itself has none."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or db}: {error.strerror}"
     nameless = isinstance(error, (SchemaError, sqlite3.Error))
     return f"{db}: {error}" if nameless else str(error)
 
 
 def _run(options: dict[str, Any]) -> None:
-    credentials = _credentials(options["host"], options["access_key"])
+    try:
+        credentials = _credentials(options["host"], options["access_key"])
+        rates = load_rates(options["throttle"])
+        functions = parse_functions(options["functions"])
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     _make_room()
     db = options["db"]
     lease = None
@@ -166,8 +201,8 @@ def _run(options: dict[str, Any]) -> None:
             full_sync=options["sync"] == "full",
             poll_hold_s=options["poll_hold"],
             credentials=credentials,
-            rates=load_rates(options["throttle"]),
-            functions=parse_functions(options["functions"]),
+            rates=rates,
+            functions=functions,
         )
         clock = VirtualClock() if options["clock"] == "virtual" else SystemClock()
         # Its objects die by their counts; looking for cycles after every 700 costs 8 % of its CPU.
@@ -213,7 +248,13 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, leave.set)
     server = EngineServer(settings, clock=clock, nonce=lease.nonce if lease else None)
-    url = await server.start()
+    try:
+        url = await server.start()
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}" if settings.port else settings.host
+        code = error.errno or 0  # below 0: a name that is not known
+        why = os.strerror(code) if code > 0 else error.strerror
+        raise click.ClickException(f"cannot listen at {where}: {why}") from error
     # What is loaded by now stays: the collector need not look at it again.
     gc.collect()
     gc.freeze()
@@ -245,9 +286,20 @@ def _may_leave(
     return lease is None or held.enter_context(lease.starting())
 
 
+def _file_or_engines(context: click.Context, option: click.Parameter, value: str | None) -> str:
+    """Return the file of a verb: its own `--db`, or the one before the verb."""
+    named = value if value is not None else context.parent and context.parent.params.get("db")
+    return _file(context, option, named or DEFAULT_DB)
+
+
+_its_file = click.option(
+    "--db", metavar="PATH", callback=_file_or_engines,
+    help=f"The engine's file.  [default: {DEFAULT_DB}]",
+)  # fmt: skip
+
+
 @main.command(context_settings=_CONTEXT)
-@click.option("--db", metavar="PATH", default=DEFAULT_DB, show_default=True,
-              help="The engine's file.")  # fmt: skip
+@_its_file
 def stats(db: str) -> None:
     """Say what a file holds, also while an engine serves it."""
     try:
@@ -270,9 +322,8 @@ def _stat_lines(found: Stats) -> list[str]:
 
 
 @main.command(context_settings=_CONTEXT)
-@click.option("--db", metavar="PATH", default=DEFAULT_DB, show_default=True,
-              help="The engine's file.")  # fmt: skip
-@click.option("--days", metavar="N", type=click.FloatRange(0), required=True,
+@_its_file
+@click.option("--days", metavar="N", type=click.FloatRange(0), required=True, callback=_number,
               help="Keep what closed within so many days.")  # fmt: skip
 def prune(db: str, days: float) -> None:
     """Remove closed executions from a file that no engine serves.

@@ -72,12 +72,16 @@ def ensure_engine(
     url = _answering_url(files, _ANSWER_S)
     if url is not None:
         return url
+    if files.db.is_dir():
+        raise EngineStartError(f"engine: {files.db} is a folder; name a file in it")
     until_s = time.monotonic() + timeout_s
     try:
         files.db.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         starting = take_lock(files.starting, timeout_s)
     except OSError as error:
-        raise EngineStartError(f"engine: cannot write beside {files.db}: {error}") from error
+        raise EngineStartError(
+            f"engine: cannot write beside {files.db}: {error.strerror}"
+        ) from error
     if starting is None:
         raise EngineStartError(
             f"engine: another process has been starting one for {files.db} for {timeout_s:g} s"
@@ -86,7 +90,7 @@ def ensure_engine(
     try:
         return _Start(files, until_s, _command(files.db, idle_exit_s, extra_args)).url()
     except OSError as error:
-        raise EngineStartError(f"engine: cannot start for {files.db}: {error}") from error
+        raise EngineStartError(f"engine: cannot start for {files.db}: {error.strerror}") from error
     finally:
         os.close(starting)
 
@@ -194,6 +198,8 @@ class _Start:
         except OSError:
             return ""
         lines = text.strip().splitlines()[-_TAIL_LINES:]
+        if len(lines) == 1:  # the engine's own word on what is wrong
+            return f": {lines[0].removeprefix('garcon: ')}"
         return "; its log ends:\n" + "\n".join(lines) if lines else ""
 
 

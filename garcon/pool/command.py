@@ -16,6 +16,8 @@ from garcon.errors import UsageError
 from garcon.log import LogSettings, configure, make_formatter, set_level
 from garcon.pool.config import (
     PoolConfig,
+    check_execution_words,
+    check_sizes,
     check_workflow_id,
     parse_activities,
     parse_address,
@@ -42,6 +44,7 @@ def run_pool(words: Mapping[str, Any], out: TextIO, err: TextIO) -> int:
     Raises:
         GarconError: why it could not do what was asked, with its own exit code.
     """
+    check_execution_words(words["input_text"], words["workflow_id"], words["priority"])
     config = configure_pool(words)
     mission = None
     if config.input is not None:
@@ -102,6 +105,7 @@ def configure_pool(words: Mapping[str, Any]) -> PoolConfig:
     # Before the folder changes: @FILE means the folder that the user typed it in.
     data = parse_input(words["input_text"]) if words["input_text"] is not None else None
     workflow_id = words["workflow_id"]
+    check_sizes(words["procs"], words["max_procs"])
     if workflow_id is not None:
         check_workflow_id(workflow_id)
     log_file = words["log_file"]

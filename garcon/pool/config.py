@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from garcon.canonical import NotJsonError, canonical_json
 from garcon.errors import UsageError
 from garcon.log import LogSettings
 from garcon.pool.bounds import CANCEL_GRACE_S
@@ -90,10 +91,14 @@ def parse_input(text: str) -> dict[str, Any]:
         source = f"--input {text}"
         try:
             text = Path(text[1:]).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{source} cannot be read: {error}") from error
+        except OSError as error:
+            raise UsageError(f"{source} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{source} cannot be read: it is not UTF-8") from error
     try:
         data = json.loads(text)
+    except RecursionError as error:
+        raise UsageError(f"{source} is nested too deeply; give a flat object") from error
     except ValueError as error:
         example = '{"start": "2026-01-01"}'
         raise UsageError(f"{source} is not JSON: {error}; write it like '{example}'") from error
@@ -101,6 +106,10 @@ def parse_input(text: str) -> dict[str, Any]:
         raise UsageError(
             f"{source} is a JSON {type(data).__name__}; an execution's input is an object: {{...}}"
         )
+    try:
+        canonical_json(data)
+    except NotJsonError as error:  # Python reads NaN and lone surrogates, and SWF takes neither
+        raise UsageError(f"{source}: {error}") from error
     length = len(json.dumps(data, ensure_ascii=False))
     if length > INPUT_MAX:
         raise UsageError(
@@ -108,6 +117,35 @@ def parse_input(text: str) -> dict[str, Any]:
             "what is large"
         )
     return data
+
+
+def check_execution_words(
+    input_text: str | None, workflow_id: str | None, priority: int | None
+) -> None:
+    """Refuse what only a started execution can have where none is started.
+
+    Raises:
+        UsageError: `--workflow-id` or `--priority` without `--input`.
+    """
+    named = {"--workflow-id": workflow_id, "--priority": priority}
+    lone = [name for name, value in named.items() if value is not None]
+    if input_text is None and lone:
+        raise UsageError(
+            f"{lone[0]} is for the execution that --input starts, and there is no --input;"
+            " for one without an input write --input '{}'"
+        )
+
+
+def check_sizes(procs: int | None, max_procs: int | None) -> None:
+    """Refuse a fixed number of processes above its own bound.
+
+    Raises:
+        UsageError: `--procs` is above `--max-procs`.
+    """
+    if procs is not None and max_procs is not None and procs > max_procs:
+        raise UsageError(
+            f"--procs {procs} is above --max-procs {max_procs}; --max-procs bounds --procs auto"
+        )
 
 
 def parse_activities(text: str | None) -> tuple[str, ...] | None:

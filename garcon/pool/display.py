@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from garcon.pool.execution import Ending, Run, Started
-from garcon.progress import Counts, Rates, format_duration, progress_line
+from garcon.progress import Counts, Rates, format_duration, progress_line, retries_told
 
 #: Between two plain progress lines of an activity, seconds.
 PLAIN_EVERY_S = 10.0
@@ -260,7 +260,7 @@ def summary_lines(report: Report) -> list[str]:
         lines.append(f"  reason: {report.ending.reason}")
     for name, one in report.counts.items():
         told = f"  {name}: {one.done} of {one.total} done, {one.failed} failed"
-        lines.append(told + (f", {one.retries} retries" if one.retries else ""))
+        lines.append(told + retries_told(one))
     return lines
 
 

@@ -31,11 +31,29 @@ def options(*chosen: Option[Any]) -> Option[Any]:
     return decorate
 
 
+class Finite(click.FloatRange):
+    """A number of a range, but neither `nan` nor `inf`, which click lets pass."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number.
+
+        Raises:
+            click.BadParameter: it is none, or outside of the range.
+        """
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number to count with", param, ctx)
+        return number
+
+
 def _procs(_context: click.Context, _option: click.Parameter, value: str) -> int | None:
     """Return the number of processes that `--procs` says, None for `auto`."""
     if value == "auto":
         return None
-    if not value.isdecimal() or not 1 <= int(value) <= PROCS_MAX:
+    is_number = value.isascii() and value.isdecimal()
+    if not is_number or not 1 <= int(value) <= PROCS_MAX:
         raise click.BadParameter(f"{value!r} is neither 'auto' nor a number from 1 to {PROCS_MAX}")
     return int(value)
 
@@ -80,18 +98,18 @@ ENGINE = click.option(
 
 PRIORITY = click.option(
     "--priority", type=click.IntRange(PRIORITY_MIN, PRIORITY_MAX), metavar="N",
-    help="SWF's task priority of what is started; more goes first.",
+    help="SWF's task priority of what is started; a higher number goes first.",
 )  # fmt: skip
 
 WORK = options(
     click.option(
         "--schedule-rate", callback=_schedule_rate, default="auto", show_default=True,
         metavar="N|auto|none",
-        help="Activities that this pool has scheduled a second; auto is 180 on AWS, "
+        help="Activities that this pool may schedule in a second; auto is 180 on AWS, "
         "none elsewhere.",
     ),
     click.option(
-        "--drain-timeout", type=click.FloatRange(0), default=75.0, show_default=True, metavar="S",
+        "--drain-timeout", type=Finite(0), default=75.0, show_default=True, metavar="S",
         help="Seconds that running tasks may go on after a stop.",
     ),
     click.option(
@@ -99,21 +117,21 @@ WORK = options(
         help="Serve these activities only.  [default: all that are not external]",
     ),
     click.option(
-        "--cancel-grace", type=click.FloatRange(0), default=30.0, show_default=True, metavar="S",
-        help="Seconds that a canceled task has to end by itself, if it heartbeats at all.",
+        "--cancel-grace", type=Finite(0), default=30.0, show_default=True, metavar="S",
+        help="Seconds that a canceled task has to end by itself; 1 where it never calls heartbeat.",
     ),
     click.option(
         "--max-tasks", type=click.IntRange(1), metavar="N",
-        help="Replace a worker after so many tasks, a few less for some of them.",
+        help="Replace each worker after N tasks, some up to a tenth earlier.",
     ),
     click.option(
-        "--max-age", type=click.FloatRange(0, min_open=True), metavar="S",
-        help="Replace a worker, after its task, that is so many seconds old.",
+        "--max-age", type=Finite(0, min_open=True), metavar="S",
+        help="Replace each worker, after its task, once it is S seconds old.",
     ),
     click.option(
-        "--max-memory", type=click.FloatRange(0, min_open=True), metavar="MB",
-        help="Replace a worker that has grown by so much since its start; a task that takes it "
-        "past twice as much is killed and fails.",
+        "--max-memory", type=Finite(0, min_open=True), metavar="MB",
+        help="Replace a worker, after its task, once it has grown by MB megabytes; a task that "
+        "takes it past twice as much is killed and fails.",
     ),
     click.option(
         "--metrics", metavar="HOST:PORT",

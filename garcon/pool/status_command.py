@@ -54,7 +54,8 @@ def status(which: str | None, watch: bool, every: float, as_json: bool) -> int:
         # Whoever watched has seen enough.
         return 0
     if not found:
-        sys.stderr.write(f"garcon: no pool{f' {which}' if which else ''} runs that answers\n")
+        named = f" with flow or pid {which!r}" if which else ""
+        sys.stderr.write(f"garcon: found no running pool{named}\n")
     return 0 if found else NONE_RUNS
 
 

@@ -52,7 +52,7 @@ FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 
 #: Who may speak to people and end the process. The engine is a program of its own, which never
 #: imports garcon.cli; it prints its URL.
-COMMANDS = ("garcon.cli", "garcon.engine.__main__")
+COMMANDS = ("garcon.cli", "garcon.engine.__main__", "garcon.engine.usage")
 
 #: What is imported under another name than the package's, or is part of its interface.
 BROUGHT_BY = {

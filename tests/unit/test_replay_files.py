@@ -85,7 +85,7 @@ def test_the_command_shows_every_decision_and_ends_well(place, capsys):
 
     assert code == 0
     lines = out.splitlines()
-    assert lines[0] == "decision 3: marker, 3 x shard; now as well"
+    assert lines[0] == "decision 3: marker, 3 x shard; the same now"
     assert lines[-1].endswith("none would differ")
     assert sum(line.startswith("decision") for line in lines) > 8
 

@@ -57,11 +57,11 @@ def test_a_file_that_is_none_is_one_line_of_error(tmp_path: Path, words: tuple[s
     """Missing, or no database at all; nothing is made in its place."""
     path = tmp_path / "none.db"
     missing = garcon_engine(*words, "--db", str(path))
-    assert (missing.exit_code, missing.output) == (1, f"Error: {path} does not exist\n")
+    assert (missing.exit_code, missing.output) == (1, f"garcon: {path} does not exist\n")
     assert list(tmp_path.iterdir()) == []
     path.write_text("no database " * 100)
     other = garcon_engine(*words, "--db", str(path))
     assert (other.exit_code, other.output) == (
         1,
-        f"Error: {path}: file is not a database\n",
+        f"garcon: {path}: file is not a database\n",
     )
