@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any, Final, Literal, NamedTuple
 
 Kind = Literal["activities", "timers", "children", "lambdas"]
@@ -160,7 +161,7 @@ _SCALARS: Final = (
 )
 # Two of them follow from the events written since (see ``catch_up``), so a step that changes only
 # these need not store the row.
-_TOLD: Final = tuple(name for name in _SCALARS if name not in ("last_id", "activity_ms"))
+_told: Final = attrgetter(*(name for name in _SCALARS if name not in ("last_id", "activity_ms")))
 
 
 class Execution:
@@ -213,8 +214,7 @@ class Execution:
 
     def is_stored_as(self, stored: Execution) -> bool:
         """Whether a stored row still tells all that the events behind it do not."""
-        mine, theirs = self.__dict__, stored.__dict__
-        return all(mine[name] == theirs[name] for name in _TOLD)
+        return bool(_told(self) == _told(stored))
 
     def open_counts(self) -> tuple[int, int, int, int, int]:
         """Open activities, decision tasks (0 or 1), timers, children, lambda functions."""

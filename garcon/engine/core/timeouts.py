@@ -6,7 +6,7 @@ holds is read from the state when it fires, so a stale deadline does nothing.
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from garcon.engine.core.draft import Draft, Step
 from garcon.engine.core.model import Activity, Execution, Kind, Lambda, Timer
@@ -14,27 +14,29 @@ from garcon.engine.core.transitions import lambda_ended, time_out_activity
 
 DueKind = Literal["run", "decision", "activities", "timers", "lambdas"]
 
-# The deadlines of an activity: (timeout type, timeout's field, its beginning's field, started?).
-# On a tie the first in the table is the one written.
-_ACTIVITY_CLOCKS: Final = (
-    ("SCHEDULE_TO_START", "schedule_to_start_s", "scheduled_ms", False),
-    ("START_TO_CLOSE", "start_to_close_s", "started_ms", True),
-    ("SCHEDULE_TO_CLOSE", "schedule_to_close_s", "scheduled_ms", None),
-    ("HEARTBEAT", "heartbeat_s", "beat_ms", True),
-)
-
 
 def activity_due(task: Activity) -> tuple[int, str] | None:
-    """The next deadline of an activity: epoch milliseconds and timeout type."""
+    """The next deadline of an activity: epoch milliseconds and timeout type.
+
+    On a tie the first of its clocks is the one written.
+    """
     best: tuple[int, str] | None = None
-    for name, timeout, beginning, started in _ACTIVITY_CLOCKS:
-        seconds = getattr(task, timeout)
-        if seconds is None or (started is not None and started != bool(task.started_id)):
-            continue
-        due_ms = getattr(task, beginning) + seconds * 1000
-        if best is None or due_ms < best[0]:
-            best = (due_ms, name)
+    for name, beginning_ms, seconds in _clocks(task):
+        if seconds is not None and (best is None or beginning_ms + seconds * 1000 < best[0]):
+            best = (beginning_ms + seconds * 1000, name)
     return best
+
+
+def _clocks(task: Activity) -> tuple[tuple[str, int, int | None], ...]:
+    """The clocks that run: timeout type, beginning in epoch milliseconds, seconds."""
+    to_close = ("SCHEDULE_TO_CLOSE", task.scheduled_ms, task.schedule_to_close_s)
+    if not task.started_id:
+        return (("SCHEDULE_TO_START", task.scheduled_ms, task.schedule_to_start_s), to_close)
+    return (
+        ("START_TO_CLOSE", task.started_ms, task.start_to_close_s),
+        to_close,
+        ("HEARTBEAT", task.beat_ms, task.heartbeat_s),
+    )
 
 
 def decision_due(state: Execution) -> int | None:

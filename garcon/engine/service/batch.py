@@ -6,7 +6,7 @@ batch's own changes, and nothing outside sees them before they are kept.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -93,7 +93,7 @@ class Batch:
         self._started: dict[int, None] = {}
         self.closed: list[int] = []
         self._open: dict[tuple[str, str], int | None] = {}
-        self._open_delta: Counter[str] = Counter()
+        self._open_delta: defaultdict[str, int] = defaultdict(int)
 
     # -- what requests and decisions read -----------------------------------------------------
 
@@ -196,7 +196,8 @@ class Batch:
         key = state.key
         self.applied += 1
         self.states[key] = state
-        self._events.extend((key, event_id, text) for event_id, text in step.events)
+        for event_id, text in step.events:
+            self._events.append((key, event_id, text))
         touched = self.touched.setdefault(key, {})
         for (kind, item_key), item in step.changes.items():
             touched[kind, item_key] = None
@@ -219,8 +220,16 @@ class Batch:
 
     def writes(self) -> Writes:
         """The rows to keep."""
-        writes = Writes.new()
-        writes.events.extend(self._events)
+        writes = Writes(
+            events=self._events,
+            started=[],
+            changed=[],
+            items=self._items,
+            closed=self.closed,
+            domains=list(self.domains.values()),
+            types=[],
+            deleted_types=[],
+        )
         for key, state in self.states.items():
             if key in self._started:
                 writes.started.append(state)
@@ -228,9 +237,6 @@ class Batch:
             stored = self._world.committed(key)
             if stored is None or not state.is_stored_as(stored):
                 writes.changed.append(state)
-        writes.items.update(self._items)
-        writes.closed.extend(self.closed)
-        writes.domains.extend(self.domains.values())
         for type_key, record in self.types.items():
             if record is None:
                 writes.deleted_types.append(type_key)

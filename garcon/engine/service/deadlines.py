@@ -40,9 +40,12 @@ class Deadlines:
     def next_ms(self) -> int | None:
         """When to look again; never later than the first deadline."""
         heap = self._heap
-        while heap and self._queued.get(heap[0][2]) != heap[0][0]:
+        while heap:
+            due_ms, _, ref = heap[0]
+            if self._queued.get(ref) == due_ms:
+                return due_ms
             heapq.heappop(heap)
-        return heap[0][0] if heap else None
+        return None
 
     def pop_due(self, now_ms: int, limit: int) -> list[Ref]:
         """Take out what is due by ``now_ms``, earliest first, ``limit`` at most."""

@@ -134,6 +134,10 @@ class Kernel:
         if self._stopping:
             return None
         poll = Poll(where, identity, invocation, alive, self.new_answer())
+        task = lists.take(where) if self._may_turn_now() and alive() else None
+        if task is not None:
+            self._take_turn((poll, task))
+            return poll.answer.result()
         lists.wait(poll)
         self._hold(poll)
         if lists.pending(where):
@@ -201,22 +205,27 @@ class Kernel:
 
     def _ask_turn_for_client(self) -> None:
         """Take the turn at once for a client that asks alone: two rounds of the loop less."""
-        if self.alone and self._turn is None and not self._stopping:
+        if self._may_turn_now():
             self._take_turn()
         else:
             self._ask_turn()
 
-    def _take_turn(self) -> None:
+    def _may_turn_now(self) -> bool:
+        return self.alone and self._turn is None and not self._stopping
+
+    def _take_turn(self, *pairs: tuple[Poll, TaskKey]) -> None:
+        """Work off what waits; ``pairs`` are taken out of their lists already."""
         self._turn = None
         self.alone = False
         acts, self._acts = self._acts, []
         self._rest_until_s = self._loop.time() + _GATHER_S if len(acts) > 1 else 0.0
         # What waits already starts in the same commit as the requests; what they bring, behind it.
-        self._run(acts, list(self.world.lists.match(_MATCH_LIMIT)))
+        self._run(acts, [*pairs, *self.world.lists.match(_MATCH_LIMIT)])
         self.run_due()
-        pairs = list(self.world.lists.match(_MATCH_LIMIT))
-        self._run([], pairs)
-        if len(pairs) >= _MATCH_LIMIT:
+        brought = list(self.world.lists.match(_MATCH_LIMIT))
+        if brought:
+            self._run([], brought)
+        if len(brought) >= _MATCH_LIMIT:
             self._ask_turn()
         self._retention.step()
         self._set_alarm()

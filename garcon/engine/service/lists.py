@@ -135,6 +135,16 @@ class TaskLists:
         """Every waiting poll."""
         return [poll for tasks in self._lists.values() for poll in tasks.polls.values()]
 
+    def take(self, where: ListKey) -> TaskKey | None:
+        """Take the next task out of a list for a poller that has not waited.
+
+        None where no task waits, or others wait before it.
+        """
+        tasks = self._lists.get(where)
+        if tasks is None or tasks.polls or not tasks.tasks:
+            return None
+        return self._next(where, tasks)
+
     def match(self, limit: int) -> Iterator[tuple[Poll, TaskKey]]:
         """Pairs of a poller and a task, both taken out; polls seen closed are let go."""
         while self._matchable and limit > 0:
@@ -155,12 +165,16 @@ class TaskLists:
                 if not poll.answer.done():
                     poll.answer.set_result(None)
                 continue
-            _, order, task = heapq.heappop(tasks.heap)
-            while tasks.tasks.get(task) != order:
-                _, order, task = heapq.heappop(tasks.heap)
-            self.withdraw(poll.where, task)
-            return poll, task
+            return poll, self._next(poll.where, tasks)
         return None
+
+    def _next(self, where: ListKey, tasks: _TaskList) -> TaskKey:
+        """Take out the first task of a list that has some."""
+        _, order, task = heapq.heappop(tasks.heap)
+        while tasks.tasks.get(task) != order:
+            _, order, task = heapq.heappop(tasks.heap)
+        self.withdraw(where, task)
+        return task
 
     def _list(self, where: ListKey) -> _TaskList:
         tasks = self._lists.get(where)

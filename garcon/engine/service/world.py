@@ -212,6 +212,13 @@ class World:
             self.lists.offer(where, (state.key, item_key), item.priority)
 
     def _index_decision(self, state: Execution, old: Execution | None, offer: bool) -> None:
+        if (
+            old is not None
+            and old is not state  # which is read again, so that its tasks are offered again
+            and old.started is state.started
+            and old.scheduled is state.scheduled
+        ):
+            return
         key = state.key
         self.deadlines.set((key, "decision", 0), decision_due(state))
         waiting = ready_decision(state)

@@ -69,9 +69,12 @@ def test_tasks_leave_a_list_like_a_heap_of_priority_and_age() -> None:
                 lists.withdraw(WORK, gone)
                 del waiting[gone]
             if dice.random() < 0.4 and waiting:
-                answer = asyncio.get_running_loop().create_future()
-                lists.wait(Poll(WORK, None, None, lambda: True, answer))
-                ((_, task),) = lists.match(1)
+                if dice.random() < 0.5:
+                    answer = asyncio.get_running_loop().create_future()
+                    lists.wait(Poll(WORK, None, None, lambda: True, answer))
+                    ((_, task),) = lists.match(1)
+                else:
+                    task = lists.take(WORK)
                 first = heapq.nsmallest(1, waiting, key=waiting.__getitem__)
                 assert [task] == first
                 del waiting[task]
@@ -96,5 +99,21 @@ def test_a_poll_that_is_gone_is_passed_over() -> None:
         assert lists.polls_of("me") == []
         assert lists.poll_of_invocation("i") is None
         assert lists.all_polls() == []
+
+    asyncio.run(run())
+
+
+def test_who_has_just_come_takes_no_task_before_who_waits() -> None:
+    """Nor one that is not there."""
+
+    async def run() -> None:
+        lists = TaskLists()
+        assert lists.take(WORK) is None
+        waits = Poll(WORK, None, None, lambda: True, asyncio.get_running_loop().create_future())
+        lists.wait(waits)
+        assert lists.take(WORK) is None
+        lists.offer(WORK, (1, 2), 0)
+        assert lists.take(WORK) is None
+        assert list(lists.match(10)) == [(waits, (1, 2))]
 
     asyncio.run(run())
