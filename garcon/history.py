@@ -38,6 +38,9 @@ ANEW_TIMER = "garcon.anew"
 RATE_EXCEEDED = "ACTIVITY_CREATION_RATE_EXCEEDED"
 PASSING_CAUSES = frozenset({"OPEN_ACTIVITIES_LIMIT_EXCEEDED", RATE_EXCEEDED})
 
+#: Causes of a refused timer that asking again does not mend.
+FATAL_TIMER_CAUSES = frozenset({"OPEN_TIMERS_LIMIT_EXCEEDED", "OPERATION_NOT_PERMITTED"})
+
 #: Decisions of which is kept when they began, to measure the run's own rate.
 PACES_KEPT = 64
 
@@ -224,7 +227,10 @@ class RunState:
             return dict(self.order.context)
         if not self.start.input:
             return {}
-        data = json.loads(self.start.input)
+        try:
+            data = json.loads(self.start.input)
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
         if not isinstance(data, dict):
             raise ValueError(f"it is a JSON {type(data).__name__}")
         return data
@@ -308,8 +314,7 @@ class RunState:
         self._by_event[event_id] = activity_id
         self.open += 1
         self.weight += INSTANCE_BYTES if instance.attempts == 1 else 0
-        if found["decisionTaskCompletedEventId"] != self._refused_by:
-            self.refusals = 0
+        self.note_accepted(found["decisionTaskCompletedEventId"])
 
     def _count_scheduled(self, activity: str, at_s: float) -> None:
         moments = self.scheduled_at.setdefault(activity, deque(maxlen=MOMENTS_KEPT))
@@ -333,12 +338,23 @@ class RunState:
         self.refusals += decided != self._refused_by
         self._refused_by, self.refused_s = decided, at_s
 
+    def note_accepted(self, decided: int) -> None:
+        """Note that SWF took something of the response that event `decided` tells."""
+        if decided != self._refused_by:
+            self.refusals = 0
+
     def note_fatal(self, subject: str, cause: str) -> None:
         """Note that SWF refused something for good; the first such thing is told."""
         self.fatal = self.fatal or Refusal(subject, cause)
 
     def _on_marker_failed(self, _: int, __: float, found: Attributes) -> None:
         self.note_fatal(f"marker {found['markerName']}", found["cause"])
+
+    def _on_timer_failed(self, _: int, __: float, found: Attributes) -> None:
+        # One that is not there any more, or is already, is what was wanted.
+        self._count_deaths(found["timerId"])
+        if found["cause"] in FATAL_TIMER_CAUSES:
+            self.note_fatal(f"timer {found['timerId']}", found["cause"])
 
     def _on_started(self, _: int, __: float, found: Attributes) -> None:
         activity_id = self._by_event.get(found["scheduledEventId"])
@@ -416,7 +432,7 @@ class RunState:
         if key in self.fan_outs:
             return
         fan_out = self.fan_outs[key] = FanOut(manifest)
-        for text in fan_out.shard_results:
+        for _, text in fan_out.shard_results:
             self.add_result(event_id, text)
         earlier = self.loose.get(manifest.type_name, {})
         for instance in fan_out.adopt(earlier):
@@ -427,6 +443,10 @@ class RunState:
     def _on_timer_started(self, event_id: int, at_s: float, found: Attributes) -> None:
         timer_id = found["timerId"]
         self.timers[timer_id] = Timer(event_id, at_s + float(found["startToFireTimeout"]))
+        self._count_deaths(timer_id)
+
+    def _count_deaths(self, timer_id: str) -> None:
+        """Take back that a decision was answered which only asked to be made again."""
         if timer_id == AGAIN_TIMER:
             self.deaths = self._deaths_before + 1
         elif timer_id == ANEW_TIMER:
@@ -475,7 +495,7 @@ def _event_of(entry: tuple[int, str]) -> int:
 def _is_filled_object(text: str) -> bool:
     try:
         return isinstance(data := json.loads(text), dict) and bool(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
@@ -519,10 +539,14 @@ _NAMED: dict[str, _Handler] = {
     "ChildWorkflowExecutionTimedOut": shardfold.on_child_timed_out,
     "ChildWorkflowExecutionTerminated": shardfold.on_child_terminated,
     "RequestCancelExternalWorkflowExecutionInitiated": shardfold.on_child_cancel_asked,
+    "RequestCancelExternalWorkflowExecutionFailed": shardfold.on_child_cancel_asked,
     "SignalExternalWorkflowExecutionInitiated": shardfold.on_signal_sent,
+    "SignalExternalWorkflowExecutionFailed": shardfold.on_signal_failed,
     "TimerStarted": RunState._on_timer_started,
     "TimerFired": RunState._on_timer_fired,
     "TimerCanceled": RunState._on_timer_canceled,
+    "StartTimerFailed": RunState._on_timer_failed,
+    "CancelTimerFailed": RunState._on_timer_failed,
 }
 
 #: Handler and attribute member of every event that deciding needs; the rest says nothing to it.

@@ -233,6 +233,18 @@ def _too_large(activity: str, size: int, entries: int) -> ManifestError:
     )
 
 
+def _too_large_in_all(manifest: Manifest, size: int) -> ManifestError:
+    entries = sum(len(items) for items in manifest.lists or ())
+    lists = len(canonical_json(manifest.lists).encode())
+    if lists > size // 2:
+        return _too_large(manifest.activity, size, entries)
+    what = "the results that are taken over" if manifest.results else "the input of its schedule"
+    return ManifestError(
+        f"the fan-out of {manifest.activity!r} takes {size:,} bytes with {what}, {BODY_MAX:,} can "
+        "be kept; return keys from the tasks and look the rest up"
+    )
+
+
 def encode(manifest: Manifest) -> list[str]:
     """Return the details of the markers that record `manifest`, in order.
 
@@ -242,14 +254,15 @@ def encode(manifest: Manifest) -> list[str]:
     try:
         body = canonical_json(_document(manifest))
     except NotJsonError as error:
-        raise ManifestError(
-            f"the input of schedule {manifest.schedule_id!r} is not JSON: {error}"
-        ) from None
-    size = len(body.encode())
-    if size > BODY_MAX:
-        entries = sum(len(items) for items in manifest.lists or ())
-        raise _too_large(manifest.activity, size, entries)
+        what = f"the input of schedule {manifest.schedule_id!r}"
+        if error.path.startswith("results"):
+            what = f"what {manifest.activity!r} takes over"
+        raise ManifestError(f"{what} is not JSON: {error}") from None
     form, text = pack(body)
+    # What does not shrink when it is compressed grows by a third: it has to fit one response.
+    size = max(len(body.encode()), len(text))
+    if size > BODY_MAX:
+        raise _too_large_in_all(manifest, size)
     header = _header(manifest, form, digest_of(body))
     room = PART_MAX - len(canonical_json({**header, "part": 9999, "parts": 9999}))
     pieces = split(text, room)
@@ -319,7 +332,7 @@ def _parse_header(head: str) -> Item | None:
     try:
         header = json.loads(head)
         known = {"v", "of", "type", "n", "at", "as", "digest", "part", "parts"} <= header.keys()
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return None
     return header if known else None
 

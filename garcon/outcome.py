@@ -93,7 +93,7 @@ def _own_document(details: str | None) -> dict[str, Any] | None:
         return None
     try:
         document = json.loads(details)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
 

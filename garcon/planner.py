@@ -42,7 +42,7 @@ from garcon.planning.plan import (
 )
 from garcon.planning.response import Response
 from garcon.planning.resuming import earlier_of
-from garcon.planning.sharding import EVENTS_PER_INSTANCE, plan_slices
+from garcon.planning.sharding import EVENTS_PER_INSTANCE, is_bounded, plan_slices
 from garcon.planning.soundness import EVENTS_MAX
 from garcon.planning.verdict import Judged, judge
 
@@ -73,7 +73,6 @@ class Planning(Response):
     extra: Mapping[str, Any] = field(default_factory=dict)
     _room: int = field(init=False, default=0)
     _is_paced: bool = field(init=False, default=False)
-    _scheduled_of: dict[str, int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -262,8 +261,10 @@ class Planning(Response):
         And after how many seconds its rate lets more through, None where that is not the limit.
         """
         room, scheduled = OPEN_MAX, self._scheduled_of.get(activity.name, 0)
+        if is_bounded(activity) and self.shards_of(activity.name):
+            return 0, None  # shards have the whole of its bounds; their end is news
         if activity.max_open is not None:
-            room = activity.max_open - self._open.get(activity.name, 0) - scheduled
+            room = activity.max_open - self.open_of(activity.name)
         if activity.rate_per_s is None:
             return room, None
         moments = self.state.scheduled_at.get(activity.name, ())
@@ -329,7 +330,8 @@ class Planning(Response):
         self._set_timers()
         if self._more or self._fresh:
             return self._plan()
-        held_s = hold_s(self.state, self._scheduled, self.flow.decision_timeout_s)
+        timeout_s = self.state.start.decision_timeout_s or self.flow.decision_timeout_s
+        held_s = hold_s(self.state, self._scheduled, timeout_s)
         return self._plan(max(held_s, PACED_HOLD_S if self._is_paced else 0.0))
 
 

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from garcon.canonical import NotJsonError, canonical_json
 from garcon.errors import DecisionError, GeneratorError
 from garcon.instance import ActivityInstance
 from garcon.manifest import Item, Manifest, collect, distinct
@@ -131,9 +132,14 @@ def input_text(data: Mapping[str, Any]) -> str:
 
     Raises:
         DecisionError: it is longer than SWF takes.
-        TypeError: it holds what JSON lacks; for NaN and infinities a ValueError.
+        NotJsonError: it holds what JSON lacks.
     """
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    try:
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text.encode()
+    except (TypeError, ValueError):
+        canonical_json(data)  # its error names the place
+        raise
     if len(text) > DETAILS_MAX:
         raise DecisionError(
             f"it has {len(text):,} characters, SWF takes {DETAILS_MAX:,}; "
@@ -144,7 +150,7 @@ def input_text(data: Mapping[str, Any]) -> str:
 
 def error_line(error: BaseException) -> str:
     """Return the error in one line: its class and its text."""
-    if isinstance(error, DecisionError):
+    if isinstance(error, DecisionError | NotJsonError):
         return str(error)
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

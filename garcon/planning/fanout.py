@@ -8,6 +8,7 @@ what has been. Pure. Law: whatever is kept here follows from events alone.
 from __future__ import annotations
 
 import json
+from bisect import insort
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -15,7 +16,7 @@ from typing import Any
 
 from garcon.manifest import Manifest, Ranges, ranges_of, size_of
 from garcon.outcome import Failure, Kind
-from garcon.planning.shards import ShardResult, minus
+from garcon.planning.shards import ShardResult, Spent, minus
 
 #: Characters of a failed attempt's traceback that are kept for the final text.
 TRACEBACK_KEPT = 2_000
@@ -78,6 +79,11 @@ class Instance:
     result: str | None = None
     cancel_requested: bool = False
     final: bool = False
+
+    @property
+    def spent(self) -> tuple[int, int, int]:
+        """What it has used up: attempts, failures, losses."""
+        return self.attempts, self.failures, self.losses
 
     def schedule(self, event_id: int) -> None:
         """Note that an attempt was scheduled by event `event_id`."""
@@ -147,7 +153,9 @@ class FanOut:
         slices: shards by workflow id.
         returned: indexes that a shard has left, with how often they were given to one.
         lost: why shards ended without a result, by number.
-        shard_results: merged results of each shard that had any, JSON objects as text.
+        shard_results: merged results of each shard that had any, JSON objects as text, with the
+            event that told of them; 0 for those of an earlier execution.
+        spent: what instances have used up that shards have tried and left.
     """
 
     manifest: Manifest
@@ -162,7 +170,8 @@ class FanOut:
     slices: dict[str, Slice] = field(default_factory=dict)
     returned: list[tuple[Ranges, int]] = field(default_factory=list)
     lost: dict[int, str] = field(default_factory=dict)
-    shard_results: list[str] = field(default_factory=list)
+    shard_results: list[tuple[int, str]] = field(default_factory=list)
+    spent: dict[int, tuple[int, int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         taken, left_out = self.manifest.taken, self.manifest.left_out
@@ -175,7 +184,7 @@ class FanOut:
         rest = minus(minus(((0, self.upto),), taken), left_out)
         self.holes.update(index for begin, end in rest for index in range(begin, end))
         if self.manifest.results:
-            self.shard_results.append(as_text(self.manifest.results))
+            self.shard_results.append((0, as_text(self.manifest.results)))
 
     @property
     def is_complete(self) -> bool:
@@ -236,24 +245,66 @@ class FanOut:
         for begin, end in found.ranges:
             for index in range(begin, end):
                 # Given away while it was due for another attempt, which is the shard's now.
-                self.retries += self.ended.pop(index, None) is not None
+                self.ended.pop(index, None)
+
+    def go_on(self, spent: Spent) -> None:
+        """Note, in a shard that begins, what its instances have used up elsewhere."""
+        local = {self.manifest.index_in_whole(index): index for index in range(self.manifest.count)}
+        for place, counts in spent.items():
+            index = local[place]
+            instance = Instance(self.manifest.activity_id(index), self.manifest.type_name, index)
+            instance.attempts, instance.failures, instance.losses = counts
+            instance.phase = Phase.FAILED
+            instance.failure = Failure(Kind.FAILED, "it failed in an earlier history")
+            self.instances[index] = self.ended[index] = instance
+            self._pass(index, index + 1)
+
+    def spent_of(self, ranges: Ranges) -> Spent:
+        """Return what the instances in `ranges` have used up so far, in whatever history."""
+        found = {}
+        for begin, end in ranges:
+            for index in range(begin, end):
+                tried = self.instances.get(index)
+                if index in self.spent:
+                    found[index] = self.spent[index]
+                elif tried is not None:
+                    found[index] = tried.spent
+        return found
 
     def give_back(self, found: Slice) -> None:
         """Note that a shard did not start after all."""
         del self.slices[found.workflow_id]
-        self.returned.append((found.ranges, found.attempt))
+        self._return(found.ranges, found.attempt)
+
+    def _return(self, ranges: Ranges, attempt: int) -> None:
+        # In one order, whichever was learned first: every decider gives them away alike.
+        self.returned = sorted([*self.returned, (ranges, attempt)])
+
+    def _given_after(self, found: Slice) -> list[tuple[Ranges, int]]:
+        """Return what was given to shards, or came back from them, that went on after one.
+
+        A cold decider reads the result of a shard in its markers, after it has seen what earlier
+        decisions made of it.
+        """
+        given = [(one.ranges, one.attempt) for one in self.slices.values()]
+        return [one for one in [*given, *self.returned] if one[1] > found.attempt]
 
     def close_slice(self, found: Slice, result: ShardResult, event_id: int, at_s: float) -> None:
         """Note what a shard gave back."""
         found.is_open = False
         if result.results:
-            self.shard_results.append(as_text(result.results))
+            insort(self.shard_results, (event_id, as_text(result.results)))
         failed = ranges_of(sorted(index for index, _, _ in result.failed))
         found.done = minus(minus(found.ranges, result.left), failed)
         self.done += result.done
         self.retries += result.retries
-        if result.left:
-            self.returned.append((result.left, found.attempt))
+        for index, counts in result.spent.items():
+            self.spent[index] = max(counts, self.spent.get(index, counts))
+        left = result.left
+        for ranges, _ in self._given_after(found):
+            left = minus(left, ranges)
+        if left:
+            self._return(left, found.attempt)
         for index, attempts, reason in result.failed:
             activity_id = self.manifest.activity_id(index)
             instance = Instance(activity_id, self.manifest.type_name, index, Phase.FAILED, attempts)
@@ -280,7 +331,7 @@ class FanOut:
         Those of shards and of an earlier execution come first.
         """
         merged: dict[str, Any] = {}
-        for text in self.shard_results:
+        for _, text in self.shard_results:
             merged.update(_object(text))
         for index in sorted(self.instances):
             instance = self.instances[index]
@@ -340,6 +391,6 @@ def as_text(data: Mapping[str, Any]) -> str:
 def _object(text: str) -> Mapping[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

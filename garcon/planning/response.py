@@ -48,7 +48,8 @@ class Response:
     _judged: dict[FanOutKey, Judged] = field(init=False, default_factory=dict)
     _open: dict[str, int] = field(init=False, default_factory=dict)
     _scheduled: int = field(init=False, default=0)
-    _started: int = field(init=False, default=0)
+    _scheduled_of: dict[str, int] = field(init=False, default_factory=dict)
+    _started_of: dict[str, int] = field(init=False, default_factory=dict)
     _timers: set[str] = field(init=False, default_factory=set)
     _more: bool = field(init=False, default=False)
     _due_s: list[float] = field(init=False, default_factory=list)
@@ -76,7 +77,7 @@ class Response:
     @property
     def is_idle(self) -> bool:
         """Whether nothing runs, nothing was scheduled now and no later moment is waited for."""
-        runs = self.state.open or self.state.children or self._started
+        runs = self.state.open or self.state.children or self._started_of
         return not (runs or self._scheduled or self._more or self._due_s)
 
     def begin(self) -> Plan | None:
@@ -121,20 +122,37 @@ class Response:
                 self._more = True
         return False
 
-    def start_shard(self, decision: Decision) -> bool:
-        """Add the start of a shard; return False where it has to wait."""
+    def open_of(self, activity: str) -> int:
+        """Return how many instances of an activity this history has open or waiting to retry."""
+        return self._open.get(activity, 0) + self._scheduled_of.get(activity, 0)
+
+    def shards_of(self, activity: str | None = None) -> int:
+        """Return how many shards of an activity, or of all, are open or start now."""
+        if activity is None:
+            return len(self.state.children) + sum(self._started_of.values())
+        own = (one for key, one in self.state.fan_outs.items() if key[0] == activity)
+        started = self._started_of.get(activity, 0)
+        return started + sum(len(one.open_slices) for one in own)
+
+    def filling(self) -> int:
+        """Return how many shards have unscheduled work, those that start now among them."""
+        shards = (one for one, _ in self.state.children.values())
+        return sum(not one.is_scheduled for one in shards) + sum(self._started_of.values())
+
+    def start_shard(self, activity: str, decision: Decision) -> bool:
+        """Add the start of a shard of an activity; return False where it has to wait."""
         if self._more or self.state.now_s < refused_until_s(self.state):
             return False
         if not self._batch.add(decision):
             self._more = True
             return False
-        self._started += 1
+        self._started_of[activity] = self._started_of.get(activity, 0) + 1
         return True
 
     def signal_parent(self) -> None:
         """Tell a shard's parent that all is scheduled; a full response leaves it for the next."""
         parent = self.state.start.parent
-        if parent is not None:
+        if parent is not None and self.state.now_s >= refused_until_s(self.state):
             self._batch.add(
                 make.signal_execution(parent["workflowId"], parent["runId"], SCHEDULED_SIGNAL)
             )

@@ -151,6 +151,7 @@ def add_shard(fan_out: FanOut, workflow_id: str, shard: RunState) -> None:
         found = fan_out.slices[workflow_id]
         found.is_open = False
         found.done = ranges_of(sorted(places))
+        last = shard.last_event_id
         fan_out.shard_results += [
-            one.result for one in own.instances.values() if one.result is not None
+            (last, one.result) for one in own.instances.values() if one.result is not None
         ]

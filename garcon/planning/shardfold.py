@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from garcon.description import SHARD_TYPE_SUFFIX
 from garcon.errors import ManifestError
-from garcon.planning.fanout import FanOut, Slice, as_text
+from garcon.planning.fanout import INSTANCE_BYTES, FanOut, Slice, as_text
 from garcon.planning.shards import (
     SCHEDULED_SIGNAL,
     Owed,
@@ -37,6 +37,9 @@ PASSING_CAUSES = frozenset(
 )
 
 
+SIGNAL_RATE_EXCEEDED = "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED"
+
+
 @dataclass(frozen=True)
 class Debt:
     """A closed shard whose result is still to be read from its history."""
@@ -55,7 +58,10 @@ def begin_shard(state: RunState, input_text: str | None) -> None:
         return
     state.order = order
     key = (order.manifest.activity, order.manifest.schedule_id)
-    state.fan_outs[key] = FanOut(order.manifest)
+    fan_out = state.fan_outs[key] = FanOut(order.manifest)
+    if order.spent:
+        fan_out.go_on(order.spent)
+        state.weight += INSTANCE_BYTES * len(order.spent)
 
 
 def is_shard_type(workflow_type: str) -> bool:
@@ -72,6 +78,7 @@ def on_initiated(state: RunState, _: int, __: float, found: Attributes) -> None:
     ranges = tuple((int(begin), int(end)) for begin, end in control["ranges"])
     started = Slice(found["workflowId"], control["shard"], control["attempt"], ranges)
     fan_out.assign(started)
+    state.note_accepted(found["decisionTaskCompletedEventId"])
     state.children[started.workflow_id] = (started, fan_out)
 
 
@@ -80,9 +87,11 @@ def on_start_failed(state: RunState, _: int, at_s: float, found: Attributes) -> 
     cause = found["cause"]
     known = state.children.pop(found["workflowId"], None) if found["initiatedEventId"] else None
     if known is not None:
-        # It had been initiated: its id is in use, and the next attempt gets another one.
+        # It had been initiated: the next attempt gets another id.
         known[1].give_back(known[0])
-    elif cause in PASSING_CAUSES:
+    if cause == "WORKFLOW_ALREADY_RUNNING" and known is not None:
+        return
+    if cause in PASSING_CAUSES:
         state.note_refusal(found["decisionTaskCompletedEventId"], at_s)
     else:
         state.note_fatal(f"child execution {found['workflowId']}", cause)
@@ -121,7 +130,10 @@ def on_child_terminated(state: RunState, _: int, __: float, found: Attributes) -
 
 
 def on_child_cancel_asked(state: RunState, _: int, __: float, found: Attributes) -> None:
-    """Fold RequestCancelExternalWorkflowExecutionInitiated, and its failure: it is not repeated."""
+    """Fold RequestCancelExternalWorkflowExecutionInitiated, and its failure: it is not repeated.
+
+    A shard that hears of no cancel ends when its grace is over.
+    """
     known = state.children.get(found["workflowId"])
     if known is not None:
         known[0].cancel_requested = True
@@ -130,6 +142,18 @@ def on_child_cancel_asked(state: RunState, _: int, __: float, found: Attributes)
 def on_signal_sent(state: RunState, _: int, __: float, found: Attributes) -> None:
     """Fold SignalExternalWorkflowExecutionInitiated: a shard has told its parent."""
     state.told_parent = state.told_parent or found["signalName"] == SCHEDULED_SIGNAL
+
+
+def on_signal_failed(state: RunState, _: int, at_s: float, found: Attributes) -> None:
+    """Fold SignalExternalWorkflowExecutionFailed: what was too much for now is sent again later.
+
+    Any other failure is final. A parent that was not told waits for the shard's end instead.
+    """
+    if found["signalName"] != SCHEDULED_SIGNAL:
+        return
+    state.told_parent = found["cause"] != SIGNAL_RATE_EXCEEDED
+    if not state.told_parent:
+        state.note_refusal(found["decisionTaskCompletedEventId"], at_s)
 
 
 def take_signal(state: RunState, found: Attributes) -> bool:

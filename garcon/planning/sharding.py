@@ -61,7 +61,7 @@ def plan_slices(
         fan_out: its manifest and what is known of it.
         due: instances that are due for another attempt, for which this history has no room.
     """
-    free = _free_shards(activity, fan_out)
+    free = _free_shards(planning, activity, fan_out)
     number = max((one.number for one in fan_out.slices.values()), default=0) + 1
     rest = fan_out.unassigned()
     if due:
@@ -78,7 +78,9 @@ def plan_slices(
         if needs is None:
             needs = yield NeedShard(activity, planning.context_of(fan_out.manifest))
         order, taken = _order(planning, activity, fan_out, ranges, (number, given + 1), needs)
-        if not planning.start_shard(_start(planning, fan_out.manifest, order, taken)):
+        if not planning.start_shard(
+            activity.name, _start(planning, fan_out.manifest, order, taken)
+        ):
             return
         left = minus(ranges, taken)
         rest = [(left, given), *rest[1:]] if left else rest[1:]
@@ -86,19 +88,25 @@ def plan_slices(
         free -= 1
 
 
-def _free_shards(activity: ActivityDescription, fan_out: FanOut) -> int:
-    open_slices = fan_out.open_slices
-    filling = sum(not one.is_scheduled for one in open_slices)
-    shares = _shares(activity)
-    # With a bound that is shared out, a shard holds its share until it has closed.
-    bound = OPEN_MAX if shares is None else shares
-    return min(FILLING_MAX - filling, bound - len(open_slices))
+def _free_shards(planning: Planning, activity: ActivityDescription, fan_out: FanOut) -> int:
+    if not is_bounded(activity):
+        # One at least for each fan-out: another may be slow to be scheduled.
+        filling = sum(not one.is_scheduled for one in fan_out.open_slices)
+        free = max(FILLING_MAX - planning.filling(), 1 - filling)
+        return min(free, OPEN_MAX - planning.shards_of())
+    if planning.open_of(activity.name):
+        return 0  # the bounds are taken as long as this history has something open itself
+    # A shard holds its share of the bounds until it has closed.
+    return _shares(activity) - planning.shards_of(activity.name)
 
 
-def _shares(activity: ActivityDescription) -> int | None:
-    """Return among how many shards the activity's own bounds are divided, None without any."""
-    if activity.max_open is None and activity.rate_per_s is None:
-        return None
+def is_bounded(activity: ActivityDescription) -> bool:
+    """Whether the activity has bounds of its own, of which shards get a share each."""
+    return activity.max_open is not None or activity.rate_per_s is not None
+
+
+def _shares(activity: ActivityDescription) -> int:
+    """Return among how many shards the activity's own bounds are divided."""
     return max(1, min(FILLING_MAX, activity.max_open or FILLING_MAX))
 
 
@@ -139,7 +147,8 @@ def _order(
     size = min(_size(activity, whole.attempt), size_of(ranges))
     while True:
         taken = first_of(ranges, size)
-        order = replace(whole, manifest=replace(manifest.part(taken), input={}))
+        part = replace(manifest.part(taken), input={})
+        order = replace(whole, manifest=part, spent=fan_out.spent_of(taken))
         length = len(order.encode())
         if length <= INPUT_MAX:
             return order, taken
@@ -160,7 +169,7 @@ def _order_for_all(
     needs: ShardNeeds,
 ) -> ShardOrder:
     """Return the order that a shard would have which ran all instances of `manifest`."""
-    state, shares = planning.state, _shares(activity) or 1
+    state, shares = planning.state, _shares(activity)
     context = planning.context_of(manifest)
     read = context.keys() if needs.context is None else context.keys() & needs.context
     return ShardOrder(
@@ -259,8 +268,17 @@ def result_of(state: RunState, failures: Sequence[Failed]) -> ShardResult:
         if (place := manifest.index_in_whole(index)) not in over
         and (index not in fan_out.instances or not _is_done(fan_out, index))
     ]
-    results = _results(state)
-    return ShardResult(fan_out.done, fan_out.retries, tuple(failed), ranges_of(left), results)
+    tried = ((one, manifest.index_in_whole(index)) for index, one in fan_out.instances.items())
+    left_ranges = ranges_of(left)
+    kept = set(left)
+    return ShardResult(
+        fan_out.done,
+        fan_out.retries,
+        tuple(failed),
+        left_ranges,
+        _results(state),
+        {place: one.spent for one, place in tried if place in kept},
+    )
 
 
 def _is_done(fan_out: FanOut, index: int) -> bool:

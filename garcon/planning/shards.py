@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from garcon.canonical import canonical_json
+from garcon.canonical import NotJsonError, canonical_json
 from garcon.errors import ManifestError
 from garcon.manifest import Item, Manifest, Ranges
 from garcon.planning.packing import BODY_MAX, digest_of, pack, split, unpack
@@ -47,6 +47,10 @@ REASON_KEPT = 200
 
 FailedEntry = tuple[int, int, str]  #: index in the whole manifest, attempts, reason
 
+#: What an instance has used up that goes on in another history: attempts, failures, losses; by its
+#: index in the whole manifest.
+Spent = Mapping[int, tuple[int, int, int]]
+
 
 def child_id(parent_id: str, run_id: str, manifest: Manifest, number: int, attempt: int) -> str:
     """Return the workflow id of shard `number` of a fan-out, at most 256 characters."""
@@ -69,6 +73,7 @@ class ShardOrder:
         max_open: its share of the activity's `max_open`.
         rate_per_s: its share of the activity's rate.
         max_failures: failed instances above which the whole execution would stop.
+        spent: what those of its instances have used up that were tried elsewhere before.
     """
 
     manifest: Manifest
@@ -80,11 +85,16 @@ class ShardOrder:
     max_open: int | None = None
     rate_per_s: float | None = None
     max_failures: int | None = None
+    spent: Spent = field(default_factory=dict)
 
     def encode(self) -> str:
-        """Return the input to start the shard with."""
+        """Return the input to start the shard with.
+
+        Raises:
+            ManifestError: the context has in it what is not JSON.
+        """
         manifest = self.manifest
-        order = {
+        order: Item = {
             "v": FORMAT,
             "of": manifest.activity,
             "type": manifest.type_name,
@@ -101,7 +111,14 @@ class ShardOrder:
             "rate_per_s": self.rate_per_s,
             "max_failures": self.max_failures,
         }
-        return canonical_json({KEY: order, "context": self.context})
+        if self.spent:
+            order["spent"] = _spent_entries(self.spent)
+        try:
+            return canonical_json({KEY: order, "context": self.context})
+        except NotJsonError as error:
+            raise ManifestError(
+                f"what a shard of {manifest.activity!r} would be given cannot be kept: {error}"
+            ) from None
 
 
 def decode_order(text: str | None) -> ShardOrder:
@@ -119,7 +136,7 @@ def decode_order(text: str | None) -> ShardOrder:
                 "let the garcon that began the execution finish it"
             )
         return _order(order, context)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ManifestError(
             f"this is no input of a shard ({type(error).__name__}: {error}); "
             "shards are started by their execution, not by hand"
@@ -149,7 +166,19 @@ def _order(order: Item, context: Item) -> ShardOrder:
         order["max_open"],
         order["rate_per_s"],
         order["max_failures"],
+        _spent(order.get("spent", ())),
     )
+
+
+def _spent_entries(spent: Spent) -> list[tuple[int, ...]]:
+    return [(index, *counts) for index, counts in sorted(spent.items())]
+
+
+def _spent(found: Iterable[Sequence[int]]) -> Spent:
+    return {
+        int(index): (int(attempts), int(failures), int(losses))
+        for index, attempts, failures, losses in found
+    }
 
 
 def _ranges(found: Iterable[Sequence[int]]) -> Ranges:
@@ -166,6 +195,7 @@ class ShardResult:
         failed: instances that failed for good.
         left: instances that neither completed nor failed; they are given to another shard.
         results: merged results, of the keys that were asked for.
+        spent: what those of the left instances have used up that were tried.
     """
 
     done: int = 0
@@ -173,24 +203,27 @@ class ShardResult:
     failed: tuple[FailedEntry, ...] = ()
     left: Ranges = ()
     results: Mapping[str, Any] = field(default_factory=dict)
+    spent: Spent = field(default_factory=dict)
 
     def encode(self) -> tuple[str, list[str]]:
         """Return the closing event's text, and the details of the markers to go before it.
 
         Raises:
-            ManifestError: it is too large to be recorded in one response.
+            ManifestError: it is too large to be recorded in one response, or is not JSON.
         """
-        body = canonical_json(
-            {
-                "done": self.done,
-                "retries": self.retries,
-                "failed": [
-                    [index, tries, text[:REASON_KEPT]] for index, tries, text in self.failed
-                ],
-                "left": self.left,
-                "results": self.results,
-            }
-        )
+        told: Item = {
+            "done": self.done,
+            "retries": self.retries,
+            "failed": [[index, tries, text[:REASON_KEPT]] for index, tries, text in self.failed],
+            "left": self.left,
+            "results": self.results,
+        }
+        if self.spent:
+            told["spent"] = _spent_entries(self.spent)
+        try:
+            body = canonical_json(told)
+        except NotJsonError as error:
+            raise ManifestError(f"the results of this shard cannot be kept: {error}") from None
         size = len(body.encode())
         if size > BODY_MAX:
             raise ManifestError(
@@ -225,7 +258,7 @@ def decode_result(text: str | None) -> ShardResult | Owed | None:
         if "parts" in head:
             return Owed(head["as"], head["digest"], int(head["parts"]))
         return _result(unpack(head["as"], head["body"], head["digest"]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
@@ -266,6 +299,7 @@ def _result(body: str | None) -> ShardResult | None:
         failed=tuple((index, tries, reason) for index, tries, reason in found["failed"]),
         left=_ranges(found["left"]),
         results=found["results"],
+        spent=_spent(found.get("spent", ())),
     )
 
 

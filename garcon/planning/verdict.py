@@ -52,6 +52,8 @@ def judge(fan_out: FanOut, activity: ActivityDescription, now_s: float) -> Judge
             judged.due.append(index)
         else:
             judged.later[index] = due_s
+    # Results of shards may be learned in another order than that of their ends.
+    judged.final.sort(key=lambda one: (one.ended_event_id, one.index))
     return judged
 
 
