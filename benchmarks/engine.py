@@ -6,8 +6,9 @@ Answers with ratios of runs that took turns, because absolute figures tell more 
 poll + complete against an empty server of the same library, at three sizes of domain; against
 moto's server; start-up and memory with 100,000 closed activities; the CPU of 1,000 waiting polls.
 One client alone cannot ask an engine faster than it asks the empty server; so moto is measured by
-one client, and by sixteen at once as a pool would be. moto's server needs flask, which is no
-dependency of garcon: ``pip install 'moto[server,swf]'``.
+one client, and by sixteen at once as a pool would be. The lean client writes bytes and reads them;
+the pool's own one (aiohttp, signed requests) is measured beside it. moto's server needs flask,
+which is no dependency of garcon: ``pip install 'moto[server,swf]'``.
 """
 
 from __future__ import annotations
@@ -103,12 +104,25 @@ def sizes(report: Report, folder: Path, wanted: tuple[int, ...], runs: int) -> N
             if size != wanted[0]:
                 steady = [one / first for one in shares]
                 report.add(f"that share, {size:,} / {wanted[0]:,}", "x", steady, 0.9)
+        by_pool(report, empty_url, url, runs)
         report.add(f"memory at {wanted[-1]:,}", "MB", [memory_mb(pid)], 150.0, at_most=True)
     begun_s = time.perf_counter()
     with lean.engine(db) as (url, pid):
         lean.Lean(url).call("ListDomains", registrationStatus="REGISTERED")
         report.add("start-up on that file", "s", [time.perf_counter() - begun_s])
         report.add("start-up on that file: CPU", "s", [cpu_s(pid)])
+
+
+def by_pool(report: Report, empty_url: str, url: str, runs: int) -> None:
+    """Measure both servers through the client that a pool has, one task after the other."""
+    empty, ours = [], []
+    for run in range(runs):
+        empty.append(lean.work_as_pool(empty_url, EACH))
+        ours.append(one_turn(url, f"pool.{run}", EACH, lean.work_as_pool))
+    shares = [mine / most for mine, most in zip(ours, empty, strict=True)]
+    report.add("empty server, the pool's own client", "pairs/s", empty)
+    report.add("engine, the pool's own client", "tasks/s", ours)
+    report.add("engine / empty server, the pool's own client", "x", shares, 0.6)
 
 
 def one_of_moto(name: str, url: str, count: int, work: Work) -> float:
