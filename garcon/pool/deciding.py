@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import uuid
 from collections import OrderedDict
@@ -27,7 +28,7 @@ from garcon.pool.conversation import PAGE_EVENTS, CannotDecide, Decider, Decisio
 from garcon.pool.dataplane import DataPlane
 from garcon.pool.frames import Frame
 from garcon.pool.jobs import Jobs
-from garcon.pool.journal import Journal
+from garcon.pool.journal import Journal, OwnList
 from garcon.pool.nursery import Child
 from garcon.pool.orphans import terminate, terminate_shards_of
 from garcon.pool.pace import Allowances, Pace
@@ -38,7 +39,7 @@ from garcon.pool.replies import (
     unmade_text,
     with_members,
 )
-from garcon.pool.sticky import StickyRuns, own_list
+from garcon.pool.sticky import GIVE_BACK_S, KEPT_S, StickyRuns, own_list
 
 logger = logging.getLogger("garcon.pool")
 
@@ -64,6 +65,9 @@ REST_MAX_S = 30.0
 #: An answer that asks again waits so long, seconds, where the engine refuses this pool a history (a
 #: policy, say): asked at once it would refuse again, and each turn writes five events.
 REFUSED_S = 20.0
+
+#: Lists of dead pools that are polled; each has a connection that workers' tasks need too.
+INHERITED_MAX = 4
 
 #: After a stop, the pool's own list is polled until it is empty; no such poll begins later than
 #: this, seconds: on AWS one may last a minute.
@@ -109,6 +113,7 @@ class Deciding:
         self._jobs = Jobs()
         self._held: dict[int, DecisionTask] = {}
         self._blames: OrderedDict[str, int] = OrderedDict()
+        self._inherited = 0
         self._sticky = StickyRuns(identity, own_list(flow.task_list, uuid.uuid4().hex))
         self._nothing_held = asyncio.Event()
         self._nothing_held.set()
@@ -184,12 +189,30 @@ class Deciding:
             self._poll_list(lambda: self._sticky.task_list, self._has_own_runs),
         )
 
+    async def inherit(self, own: OwnList) -> None:
+        """Decide what comes over a dead pool's own list, for as long as that pool would have.
+
+        That of another flow is left alone, since nobody here can decide for it: its runs are back
+        at their common list after `sticky.WAIT_S`.
+        """
+        is_of_flow = (own.domain, own.home) == (self._flow.domain, self._flow.task_list)
+        if not is_of_flow or self._inherited == INHERITED_MAX:
+            return
+        self._inherited += 1
+        self._sticky.inherit(own.name)
+        until_s = asyncio.get_running_loop().time() + KEPT_S + GIVE_BACK_S
+        await self._poll_list(lambda: own.name, until_s=until_s)
+
     async def _poll_list(
-        self, task_list: Callable[[], str], is_wanted: Callable[[], bool] = lambda: True
+        self,
+        task_list: Callable[[], str],
+        is_wanted: Callable[[], bool] = lambda: True,
+        until_s: float = math.inf,
     ) -> None:
         """Poll one list while it is wanted, whatever it is called after the last reload."""
         failures = 0
-        while not self._stopping.is_set():
+        loop = asyncio.get_running_loop()
+        while not self._stopping.is_set() and loop.time() < until_s:
             if not (is_wanted() and self._has_room()):
                 self._wake.clear()
                 await self._wake.wait()
@@ -220,20 +243,32 @@ class Deciding:
         self._stopping.set()
         self._wake.set()
         if self._has_own_runs():
-            self._jobs.spawn(self._empty_own_list())
+            self._jobs.spawn(self._leave_own_list())
+        else:
+            self._journal.let_go(self._sticky.task_list)
 
-    async def _empty_own_list(self) -> None:
+    async def _leave_own_list(self) -> None:
         """Give back what waits on the list that nobody polls after this pool."""
         loop = asyncio.get_running_loop()
         until_s = loop.time() + LAST_POLL_S
         taken = None
-        while taken != self._last_number:
-            # Each answer may have left a decision behind that was scheduled before it came.
-            await self._nothing_held.wait()
-            if loop.time() > until_s:
-                return
+        while taken != self._last_number and await self._holds_nothing(until_s):
             taken = self._last_number
             await self._poll(self._sticky.task_list)
+        # Not where this is cancelled, for a stop that does not wait: then the next pool polls it.
+        self._journal.let_go(self._sticky.task_list)
+
+    async def _holds_nothing(self, until_s: float) -> bool:
+        """Wait until every task is answered; return whether it came to that by `until_s`.
+
+        Each answer may leave a decision behind that was scheduled before it came.
+        """
+        left_s = until_s - asyncio.get_running_loop().time()
+        try:
+            await asyncio.wait_for(self._nothing_held.wait(), max(0.0, left_s))
+        except asyncio.TimeoutError:
+            return False
+        return True
 
     @property
     def held(self) -> int:
@@ -293,8 +328,8 @@ class Deciding:
         except EngineUnreachable:
             return False  # the data plane tells of cuts, once for all who meet them
         except (EngineError, KeyError) as error:
-            told = f"no {error} came" if isinstance(error, KeyError) else str(error)
-            log_event(logger, logging.WARNING, "poll.failed", list=task_list, error=told)
+            text = f"no {error} came" if isinstance(error, KeyError) else str(error)
+            log_event(logger, logging.WARNING, "poll.failed", list=task_list, error=text)
             return False
         return True
 
@@ -316,7 +351,9 @@ class Deciding:
         self._nothing_held.clear()
         self._journal.hold_decision(task.token)
         if self._sticky.take(task.run_id, head, task.polled, task.taken_at_s):
-            log_event(logger, logging.INFO, "run.kept", **task.fields, list=self._sticky.task_list)
+            own = OwnList(self._sticky.task_list, self._flow.domain, self._flow.task_list)
+            self._journal.hold_list(own)
+            log_event(logger, logging.INFO, "run.kept", **task.fields, list=own.name)
             self._wake.set()
         # What arrives while the pool stops is left to whoever polls next.
         decider = None if self._stopping.is_set() else self._choose(task.run_id)
@@ -412,8 +449,8 @@ class Deciding:
         """Return what every answer to `task` says beside its decisions."""
         is_shard = is_shard_type(task.head["workflowType"]["name"])
         home = self._flow.shard_list if is_shard else self._flow.task_list
-        told = self._sticky.members(task.run_id, task.polled, home, gives_back=gives_back)
-        return {"taskToken": task.token, **told}
+        of_list = self._sticky.members(task.run_id, task.polled, home, gives_back=gives_back)
+        return {"taskToken": task.token, **of_list}
 
     async def _ask_again(self, task: DecisionTask, *, blames_run: bool) -> None:
         """Answer with the timer; whoever is free first may try the decision then."""

@@ -159,7 +159,9 @@ EVENTS: Mapping[str, Event] = {
         "WARNING", "AWS credentials could not be renewed; the present ones are used up."
     ),
     # What a dead pool of this host left.
-    "journal.found": Event("WARNING", "A pool died with tasks in hand; this one answers for it."),
+    "journal.found": Event(
+        "WARNING", "A pool died with tasks in hand, or a list of its own; this one answers for it."
+    ),
     "journal.refused": Event("INFO", "SWF knew one of a dead pool's tasks no more."),
     "journal.kept": Event(
         "WARNING", "A dead pool's tasks could not be answered; the next pool tries again."

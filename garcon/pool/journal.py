@@ -37,7 +37,7 @@ _HEAD = "garcon-journal 1"
 #: A journal is written anew when it has grown past this and holds mostly what has left the hand.
 COMPACT_BYTES = 1_000_000
 
-_ACTIVITY, _DECISION, _POLL = "activity", "decision", "poll"
+_ACTIVITY, _DECISION, _POLL, _LIST = "activity", "decision", "poll", "list"
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,21 @@ class PollUnderWay:
 
 
 @dataclass(frozen=True)
+class OwnList:
+    """The list of one pool alone, to which decisions of the runs that it keeps come.
+
+    Attributes:
+        name: the list.
+        domain: SWF's domain.
+        home: the list that all pools of its flow poll.
+    """
+
+    name: str
+    domain: str
+    home: str
+
+
+@dataclass(frozen=True)
 class Holdings:
     """What a journal says was in hand at its end.
 
@@ -64,17 +79,19 @@ class Holdings:
         activities: tokens of activity tasks, oldest first.
         decisions: tokens of decision tasks, oldest first.
         polls: polls under way, oldest first.
+        lists: lists that nobody polls any more.
     """
 
     engine_key: str
     activities: tuple[str, ...] = ()
     decisions: tuple[str, ...] = ()
     polls: tuple[PollUnderWay, ...] = ()
+    lists: tuple[OwnList, ...] = ()
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is left to be answered."""
-        return not (self.activities or self.decisions or self.polls)
+        """Whether nothing is left to be answered or polled."""
+        return not (self.activities or self.decisions or self.polls or self.lists)
 
 
 def read_holdings(data: bytes) -> Holdings | None:
@@ -108,6 +125,9 @@ def read_holdings(data: bytes) -> Holdings | None:
             PollUnderWay(words[0], words[1], words[2].encode())
             for kind, words in held.values()
             if kind == _POLL and len(words) == 3
+        ),
+        tuple(
+            OwnList(*words) for kind, words in held.values() if kind == _LIST and len(words) == 3
         ),
     )
 
@@ -207,6 +227,10 @@ class Journal:
     def hold_decision(self, token: str) -> None:
         """Note the token of a decision task that has come into hand."""
         self._hold(token, _DECISION, [token])
+
+    def hold_list(self, own: OwnList) -> None:
+        """Note that decisions come to a list that only this pool polls; let go of by its name."""
+        self._hold(own.name, _LIST, [own.name, own.domain, own.home])
 
     def poll_begun(self, invocation_id: str, operation: str, body: bytes) -> None:
         """Note a poll before it is sent."""

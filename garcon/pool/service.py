@@ -29,7 +29,7 @@ from garcon.pool.facts import Fact
 from garcon.pool.frames import Frame
 from garcon.pool.helper import HelperThreads
 from garcon.pool.jobs import Jobs
-from garcon.pool.journal import Journal
+from garcon.pool.journal import Journal, OwnList
 from garcon.pool.mission import Desk, Mission
 from garcon.pool.nursery import Child
 from garcon.pool.pace import AWS_RATE_PER_S, Pace
@@ -166,7 +166,7 @@ class Service:
         self, engine: client.Engine, plane: DataPlane, journal: Journal, flow: FlowDescription
     ) -> None:
         """Begin to take work."""
-        self._jobs.spawn(answer_for_the_dead(plane, engine.key))
+        self._jobs.spawn(answer_for_the_dead(plane, engine.key, self._inherit))
         self._dispatcher = Dispatcher(
             plane,
             journal,
@@ -205,6 +205,10 @@ class Service:
         self._jobs.spawn(self._deciding.run())
         if self._autosize is not None:
             self._jobs.spawn(self._autosize.run(plane, self._dispatcher, flow.domain))
+
+    def _inherit(self, own: OwnList) -> None:
+        assert self._deciding is not None
+        self._jobs.spawn(self._deciding.inherit(own))
 
     async def adopt(self, flow: FlowDescription) -> None:
         """Serve what the flow has become after a reload; before the begin there is nothing to do.

@@ -52,9 +52,14 @@ class StickyRuns:
             task_list: the list of its own.
         """
         self.task_list = task_list
+        self._inherited: set[str] = set()
         self._identity = identity
         self._since_s: float | None = None
         self._until_s: OrderedDict[str, float] = OrderedDict()
+
+    def inherit(self, task_list: str) -> None:
+        """Keep the runs whose decisions come over the own list of a pool that is no more."""
+        self._inherited.add(task_list)
 
     def take(self, run_id: str, head: Mapping[str, Any], task_list: str, now_s: float) -> bool:
         """Take note of a decision task; return whether its run is kept from now on.
@@ -70,9 +75,9 @@ class StickyRuns:
             if until_s - now_s > GIVE_BACK_S:
                 self._keep(run_id, until_s)  # heard of, which is no news of others
             return False
-        # On the common list: an override that there was is over, for it was not taken in time.
+        # On another list: an override that there was is over, for it was not taken in time.
         self._until_s.pop(run_id, None)
-        is_shared = self._was_decided_elsewhere(head)
+        is_shared = task_list in self._inherited or self._was_decided_elsewhere(head)
         self._note_begin(head)
         if is_shared:
             self._keep(run_id, now_s + KEPT_S + GIVE_BACK_S)
@@ -105,7 +110,8 @@ class StickyRuns:
         if gives_back:
             self._until_s.pop(run_id, None)
         if run_id not in self._until_s:
-            return {"taskList": {"name": home}} if polled == self.task_list else {}
+            is_common = polled != self.task_list and polled not in self._inherited
+            return {} if is_common else {"taskList": {"name": home}}
         return {
             "taskList": {"name": self.task_list},
             "taskListScheduleToStartTimeout": str(WAIT_S),

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import asyncio
 
+from garcon.pool import deciding as deciding_module
+from garcon.pool.deciding import INHERITED_MAX
+from garcon.pool.journal import OwnList, read_holdings
 from garcon.pool.sticky import WAIT_S
-from tests.contract.deciding_harness import FLOW, SHARD_POLL, a_pool, a_task, is_again, task_of
+from tests.contract.deciding_harness import (
+    FLOW,
+    POLL,
+    SHARD_POLL,
+    Pool,
+    a_pool,
+    a_task,
+    is_again,
+    task_of,
+)
 from tests.contract.pool_stand_ins import wait_until
 
 
@@ -32,9 +44,9 @@ async def keep_a_run(pool, peer) -> str:
     await pool.responses(1)
     pool.offer(begun("second", "another:7"))
     await pool.answer(peer, await task_of(peer))
-    told = (await pool.responses(2))[1]
-    assert told["taskListScheduleToStartTimeout"] == str(WAIT_S)
-    own = f"PollForDecisionTask:{told['taskList']['name']}"
+    response = (await pool.responses(2))[1]
+    assert response["taskListScheduleToStartTimeout"] == str(WAIT_S)
+    own = f"PollForDecisionTask:{response['taskList']['name']}"
     await wait_until(lambda: own in pool.plane.tasks)
     return own
 
@@ -72,10 +84,10 @@ def test_a_decision_that_cannot_be_made_here_gives_its_run_to_whoever_is_free(tm
 
             pool.deciding.remove_decider(1, "was killed by SIGKILL")
 
-            told = (await pool.responses(3))[2]
-            assert is_again(told)
-            assert told["taskList"] == {"name": FLOW.task_list}
-            assert "taskListScheduleToStartTimeout" not in told
+            response = (await pool.responses(3))[2]
+            assert is_again(response)
+            assert response["taskList"] == {"name": FLOW.task_list}
+            assert "taskListScheduleToStartTimeout" not in response
             assert pool.deciding.kept_here == 0
 
     asyncio.run(scenario())
@@ -125,5 +137,123 @@ def test_shards_that_are_given_back_go_to_the_shards_list(tmp_path):
             pool.deciding.remove_decider(1, "was killed by SIGKILL")
 
             assert (await pool.responses(3))[2]["taskList"] == {"name": FLOW.shard_list}
+
+    asyncio.run(scenario())
+
+
+def lists_in_journal(pool: Pool) -> tuple[OwnList, ...]:
+    """Return the own lists that a pool after this one would find."""
+    holdings = read_holdings(pool.journal.path.read_bytes())
+    assert holdings is not None
+    return holdings.lists
+
+
+def test_the_own_list_is_journalled_while_runs_may_come_there(tmp_path):
+    """A pool after this one polls it, unless this one has left it in order."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            peer = await pool.decider()
+            assert lists_in_journal(pool) == ()
+            own = await keep_a_run(pool, peer)
+            name = own.partition(":")[2]
+            assert lists_in_journal(pool) == (OwnList(name, FLOW.domain, FLOW.task_list),)
+
+            loop = asyncio.get_running_loop()
+            drained = asyncio.ensure_future(pool.deciding.drain(loop.time() + 30))
+            for poll in (SHARD_POLL, POLL, own, own):
+                pool.plane.tasks[poll].put_nowait({"taskToken": ""})
+            await asyncio.wait_for(drained, 30)
+
+            assert lists_in_journal(pool) == ()
+
+    asyncio.run(scenario())
+
+
+def test_a_stop_waits_for_no_answer_before_it_leaves_its_own_list(tmp_path, monkeypatch):
+    """A decision that takes its time has its own; what comes there later waits for a moment."""
+    monkeypatch.setattr(deciding_module, "LAST_POLL_S", 0.05)
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            peer = await pool.decider()
+            own = await keep_a_run(pool, peer)
+            pool.plane.tasks[own].put_nowait(begun("third", "host:1"))
+            number = await task_of(peer)
+
+            pool.deciding.stop_taking()
+            await wait_until(lambda: lists_in_journal(pool) == ())
+
+            assert pool.deciding.held == 1
+            await pool.answer(peer, number)
+            assert (await pool.responses(3))[2]["taskToken"] == "third"
+
+    asyncio.run(scenario())
+
+
+def test_runs_of_a_dead_pool_are_decided_here_without_a_wait(tmp_path):
+    """Their decisions come over its list, which this pool polls too; then over its own."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            peer = await pool.decider()
+            dead = OwnList("flow.dead", FLOW.domain, FLOW.task_list)
+            inheriting = asyncio.ensure_future(pool.deciding.inherit(dead))
+            pool.plane.tasks["PollForDecisionTask:flow.dead"].put_nowait(begun("t", "host:9"))
+
+            await pool.answer(peer, await task_of(peer))
+
+            (response,) = await pool.responses(1)
+            (own,) = lists_in_journal(pool)
+            assert response["taskList"]["name"] == own.name != dead.name
+            assert response["taskListScheduleToStartTimeout"] == str(WAIT_S)
+            assert pool.deciding.kept_here == 1
+            pool.deciding.stop_taking()
+            pool.plane.tasks["PollForDecisionTask:flow.dead"].put_nowait({"taskToken": ""})
+            await asyncio.wait_for(inheriting, 30)
+
+    asyncio.run(scenario())
+
+
+def test_a_dead_pool_s_list_is_polled_for_as_long_as_that_pool_would_have(tmp_path, monkeypatch):
+    """Runs are kept for a time; after it nothing comes there any more."""
+    monkeypatch.setattr(deciding_module, "KEPT_S", 0.0)
+    monkeypatch.setattr(deciding_module, "GIVE_BACK_S", 0.05)
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            await pool.decider()
+            dead = OwnList("flow.dead", FLOW.domain, FLOW.task_list)
+            inheriting = asyncio.ensure_future(pool.deciding.inherit(dead))
+            poll = "PollForDecisionTask:flow.dead"
+            while not inheriting.done():
+                pool.plane.tasks[poll].put_nowait({"taskToken": ""})
+                await asyncio.wait({inheriting}, timeout=0.02)
+            assert inheriting.result() is None
+
+    asyncio.run(scenario())
+
+
+def test_a_dead_pool_s_list_of_another_flow_or_of_too_many_is_left_alone(tmp_path):
+    """Nobody here can decide for that flow; and polls take connections from the workers."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            await pool.decider()
+            for other in (("elsewhere", FLOW.task_list), (FLOW.domain, "another")):
+                await asyncio.wait_for(pool.deciding.inherit(OwnList("flow.dead", *other)), 30)
+            inheriting = []
+            for number in range(INHERITED_MAX + 3):
+                dead = OwnList(f"dead-{number}", FLOW.domain, FLOW.task_list)
+                inheriting.append(asyncio.ensure_future(pool.deciding.inherit(dead)))
+
+            def polled() -> list[str]:
+                return [name for name in pool.plane.tasks if "dead" in name]
+
+            await wait_until(lambda: len(polled()) >= INHERITED_MAX)
+            await wait_until(lambda: sum(one.done() for one in inheriting) == 3)
+            assert polled() == [f"PollForDecisionTask:dead-{one}" for one in range(INHERITED_MAX)]
+            for one in inheriting:
+                one.cancel()
 
     asyncio.run(scenario())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -14,8 +15,9 @@ from garcon.client import Engine
 from garcon.engine.testing import engine_in_process
 from garcon.pool import recovery
 from garcon.pool.dataplane import DataPlane
-from garcon.pool.journal import Journal
+from garcon.pool.journal import Journal, OwnList
 from tests.acceptance.harness import read_history, swf_client
+from tests.contract.supervisor_harness import Histories, a_house, config, gated
 
 DOMAIN, LIST = "garcon-tests", "work"
 RUN = {"workflowId": "w"}
@@ -92,16 +94,18 @@ class Place:
         found = self.events("ActivityTaskFailed")
         return [json.loads(event[name]["details"])["kind"] for event in found]
 
-    def recover(self) -> None:
-        """Start the next pool, as far as it looks after the dead."""
+    def recover(self) -> list[OwnList]:
+        """Start the next pool, as far as it looks after the dead; return the lists it takes on."""
+        lists: list[OwnList] = []
 
         async def scenario() -> None:
             async with DataPlane(self.engine) as plane:
                 await asyncio.wait_for(
-                    recovery.answer_for_the_dead(plane, self.engine.key), PATIENCE_S
+                    recovery.answer_for_the_dead(plane, self.engine.key, lists.append), PATIENCE_S
                 )
 
         asyncio.run(scenario())
+        return lists
 
 
 def dead_pool(engine: Engine, hold: Callable[[Journal], None]) -> None:
@@ -205,6 +209,85 @@ def test_a_poll_that_a_broken_disk_has_garbled_keeps_nobody_from_the_others(runt
         assert list(runtime.iterdir()) == []
 
 
+def test_the_list_of_a_dead_pool_alone_is_taken_on(runtime):
+    """With nothing else in its hands as well: its runs' next decisions come there."""
+    with engine_in_process() as engine:
+        place = Place(engine.url)
+        own = OwnList("flow.mark", DOMAIN, LIST)
+        dead_pool(place.engine, lambda journal: journal.hold_list(own))
+
+        assert place.recover() == [own]
+
+        assert list(runtime.iterdir()) == []
+        assert place.recover() == []
+
+
+def test_polls_are_kept_for_the_next_pool_while_the_engine_is_away(runtime):
+    """What they were given nobody else can ask for."""
+    with engine_in_process() as engine:
+        place = Place(engine.url)
+        poll = ("the-poll", "PollForActivityTask", poll_body())
+        dead_pool(place.engine, lambda journal: journal.poll_begun(*poll))
+
+    place.recover()
+
+    assert len(list(runtime.iterdir())) == 1
+
+
+def test_an_engine_that_cannot_end_polls_is_not_asked_them_again(runtime, caplog):
+    """Such as AWS: what they were given is found by its timeout."""
+    with engine_in_process() as engine:
+        place = Place(engine.url)
+        poll = ("the-poll", "PollForActivityTask", poll_body())
+        dead_pool(place.engine, lambda journal: journal.poll_begun(*poll))
+
+        async def refuse(*_: Any, **__: Any) -> bool:
+            return False
+
+        async def scenario() -> None:
+            async with DataPlane(place.engine) as plane:
+                plane.release_polls = refuse  # type: ignore[method-assign]
+                await asyncio.wait_for(
+                    recovery.answer_for_the_dead(plane, place.engine.key, pytest.fail), PATIENCE_S
+                )
+
+        asyncio.run(scenario())
+
+    assert list(runtime.iterdir()) == []
+    assert "journal.kept" not in caplog.text
+
+
+def test_a_pool_that_ends_while_it_asks_polls_again_leaves_none_of_them_behind(runtime):
+    """Each would end by an error that nobody looks at; its own journal has them."""
+    with engine_in_process() as engine:
+        place = Place(engine.url)
+        poll = ("the-poll", "PollForActivityTask", poll_body())
+        dead_pool(place.engine, lambda journal: journal.poll_begun(*poll))
+
+        async def scenario() -> None:
+            async with DataPlane(place.engine) as plane:
+                asked = asyncio.Event()
+
+                async def wait(*_: Any, **__: Any) -> bytes:
+                    asked.set()
+                    await asyncio.Event().wait()
+                    return b""
+
+                plane.poll = wait  # type: ignore[method-assign]
+                before = asyncio.all_tasks()
+                recovering = asyncio.ensure_future(
+                    recovery.answer_for_the_dead(plane, place.engine.key, pytest.fail)
+                )
+                await asyncio.wait_for(asked.wait(), PATIENCE_S)
+                recovering.cancel()
+                await asyncio.wait({recovering})
+                assert asyncio.all_tasks() == before
+
+        asyncio.run(scenario())
+
+    assert len(list(runtime.iterdir())) == 1
+
+
 def test_what_was_answered_before_the_death_changes_nothing(runtime):
     """A journal may be older than the truth: the engine's refusal is the end of it."""
     with engine_in_process() as engine:
@@ -246,3 +329,33 @@ def test_a_journal_stays_while_the_engine_is_away_and_is_answered_by_the_next_po
 
         assert place.failures() == ["lost"]
         assert list(runtime.iterdir()) == []
+
+
+def test_a_run_that_came_to_a_dead_pool_alone_goes_on_at_once(tmp_path):
+    """Its decision waits on a list that only the dead one polled: here for an hour."""
+    (tmp_path / "gate").touch()
+    with engine_in_process() as engine:
+        histories = Histories(engine.url)
+        client = histories.client
+        client.register_domain(name=DOMAIN, workflowExecutionRetentionPeriodInDays="1")
+        client.register_workflow_type(domain=DOMAIN, name="gated", version="1.0")
+        histories.start("gated", gated(tmp_path))
+        task = client.poll_for_decision_task(domain=DOMAIN, taskList={"name": "gated"})
+        client.respond_decision_task_completed(
+            taskToken=task["taskToken"],
+            taskList={"name": "gated.dead"},
+            taskListScheduleToStartTimeout="3600",
+        )
+        client.signal_workflow_execution(
+            domain=DOMAIN, workflowId="started-by-hand", signalName="s"
+        )
+        own = OwnList("gated.dead", DOMAIN, "gated")
+        dead_pool(Engine("url", url=engine.url), lambda journal: journal.hold_list(own))
+
+        async def scenario() -> None:
+            async with a_house(config(engine.url)) as house:
+                await house.until((tmp_path / "started-0").exists, "its first task")
+                os.kill(os.getpid(), signal.SIGTERM)
+                assert await house.ended() == 0
+
+        asyncio.run(scenario())

@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from garcon.pool.journal import Holdings, PollUnderWay, read_holdings
+from garcon.pool.journal import Holdings, OwnList, PollUnderWay, read_holdings
 
 HEAD = b"garcon-journal 1\tlocal:/x\n"
 
@@ -21,6 +21,8 @@ def test_what_was_taken_and_not_given_back_is_in_hand() -> None:
         b'+ 4 activity ["a2"]\n'
         b"- 1\n"
         b'+ 5 activity ["a3"]\n'
+        b'+ 6 list ["flow.mark", "d", "flow"]\n'
+        b'+ 7 list ["torn"]\n'
     )
 
     assert read_holdings(data) == Holdings(
@@ -28,6 +30,7 @@ def test_what_was_taken_and_not_given_back_is_in_hand() -> None:
         activities=("a2", "a3"),
         decisions=("d1",),
         polls=(PollUnderWay("id-1", "PollForActivityTask", b'{"domain": "d"}'),),
+        lists=(OwnList("flow.mark", "d", "flow"),),
     )
 
 

@@ -182,3 +182,15 @@ def test_the_name_of_the_own_list_fits():
     """SWF takes 256 characters."""
     assert "flow.mark" == own_list("flow", "mark")
     assert 256 > len(own_list(256 * "x", 32 * "y"))
+
+
+def test_runs_that_come_over_a_dead_pool_s_list_are_kept():
+    """That pool had seen another one with them; and nobody but its heir polls that list."""
+    sticky = at_work()
+    sticky.inherit("flow.dead")
+
+    assert sticky.take("r", head(OURS, 150.0, 160.0), "flow.dead", 0.0)
+
+    assert STICK == words(sticky, "flow.dead")
+    assert sticky.has_runs(0.0)
+    assert {"taskList": {"name": COMMON}} == words(sticky, "flow.dead", gives_back=True)
