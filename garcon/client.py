@@ -66,6 +66,18 @@ class Engine:
     path: Path | None = None
     region: str = DUMMY_REGION
 
+    def __post_init__(self) -> None:
+        """Refuse what would stand in every line that names this engine.
+
+        Raises:
+            UsageError: the URL holds a user or a password, which no request would carry.
+        """
+        if "@" in urlsplit(self.url).netloc:
+            raise UsageError(
+                "an engine's URL holds no user and no password; requests are signed with AWS's "
+                "credentials"
+            )
+
     @property
     def key(self) -> str:
         """A text that is equal for commands that meet at the same engine, and only for those."""

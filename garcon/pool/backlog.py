@@ -36,12 +36,10 @@ class Count:
     Attributes:
         tasks: their number, an estimate on AWS.
         truncated: whether there are more than that.
-        at_s: when it was told, loop time.
     """
 
     tasks: int
     truncated: bool
-    at_s: float
 
 
 class Backlog:
@@ -55,6 +53,7 @@ class Backlog:
         self._lists = dict.fromkeys(own, "CountPendingActivityTasks")
         self._lists[flow.task_list] = "CountPendingDecisionTasks"
         self._counts: dict[str, Count] = {}
+        self._asked_s: dict[str, float] = {}
         self._jobs = Jobs()
         self._asking: asyncio.Task[Any] | None = None
 
@@ -75,8 +74,8 @@ class Backlog:
         return [name for name in self._lists if self._is_old(name, good_s)]
 
     def _is_old(self, name: str, good_s: float) -> bool:
-        count = self._counts.get(name)
-        return count is None or count.at_s < good_s
+        # A refusal is as good as a count: who is throttled is not to ask at every look.
+        return self._asked_s.get(name, float("-inf")) < good_s
 
     async def _ask_all(self) -> None:
         try:
@@ -93,11 +92,10 @@ class Backlog:
             data = await self._plane.call(self._lists[name], body, timeout_s=CALL_TIMEOUT_S)
             answer = read_answer(data)
         except EngineError:
+            answer = {}
+        self._asked_s[name] = asyncio.get_running_loop().time()
+        if "count" in answer:
+            self._counts[name] = Count(int(answer["count"]), bool(answer.get("truncated")))
+        else:
             # Throttled or cut off: an old count would be taken for the present one.
             self._counts.pop(name, None)
-            return
-        if "count" not in answer:
-            self._counts.pop(name, None)
-            return
-        now_s = asyncio.get_running_loop().time()
-        self._counts[name] = Count(int(answer["count"]), bool(answer.get("truncated")), now_s)

@@ -55,7 +55,7 @@ def status(which: str | None, watch: bool, every: float, as_json: bool) -> int:
         return 0
     if not found:
         named = f" with flow or pid {which!r}" if which else ""
-        sys.stderr.write(f"garcon: found no running pool{named}\n")
+        sys.stderr.write(f"garcon: found no running pool{named} that answers\n")
     return 0 if found else NONE_RUNS
 
 

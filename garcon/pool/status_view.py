@@ -87,7 +87,10 @@ def _task(task: Mapping[str, Any]) -> str:
     if len(activity_id) > ID_SHOWN:
         activity_id = "…" + activity_id[-ID_SHOWN:]
     parts = [name, activity_id, f"of {task['workflow']}", f"for {format_duration(task['for_s'])}"]
-    return " ".join(filter(None, parts)) + (" (canceled)" if task.get("canceled") else "")
+    attempt = int(task.get("attempt", 1))
+    told = [f"attempt {attempt}" if attempt > 1 else "", "canceled" if task.get("canceled") else ""]
+    more = ", ".join(filter(None, told))
+    return " ".join(filter(None, parts)) + (f" ({more})" if more else "")
 
 
 def _size(count: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import urllib.request
@@ -13,6 +14,8 @@ import pytest
 from tests.acceptance.harness import wait_until
 
 GATED = "tests.acceptance.flows_ok.gated"
+#: What is said where no pool is found.
+NONE = "garcon: found no running pool{} that answers\n"
 COMMAND = "import sys; from garcon.cli import main; main()"
 
 
@@ -67,15 +70,17 @@ def test_status_shows_who_runs_what(place, runtime, data):
 
     code, text, _ = status(place, GATED)
     assert 0 == code
+    later = {one["slot"]: one["tasks"] for one in wait_for_busy(place, 2)["workers"]}
+    assert later[busy[0]["slot"]][0]["for_s"] > task["for_s"]
     assert f"{GATED}  serving  pid {pool.pid}" in text
     assert 2 == text.count(" of gated-")
     assert f"pid {pool.pid}" in status(place, str(pool.pid))[1]
     code, out, err = status(place, "flows.metrics")
-    assert (1, "", "garcon: no pool flows.metrics runs that answers\n") == (code, out, err)
+    assert (1, "", NONE.format(" with flow or pid 'flows.metrics'")) == (code, out, err)
 
     (place.folder / "gate").touch()
     assert 0 == pool.wait(), pool.err()
-    assert (1, "", "garcon: no pool runs that answers\n") == status(place)
+    assert (1, "", NONE.format("")) == status(place)
     assert [] == [path.name for path in runtime.iterdir() if path.suffix != ".journal"]
 
 
@@ -182,6 +187,23 @@ def test_a_json_log_is_json_to_its_last_line(place, runtime, data):
     } <= set(done[0])
     assert f"engine: local, {place.db}" in {line.get("text") for line in lines}
     assert "pool.ready" in {line.get("event") for line in lines}
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_input_heartbeat_or_result_stands_in_the_log(place, runtime, form):
+    """Neither on stderr nor in the file, whatever becomes of a task: done, failed or lost."""
+    file = place.folder / "pool.log"
+    log = ("--log-format", form, "--log-level", "info", "--log-file", str(file))
+    data = {"folder": str(place.folder), "password": "open-sesame"}
+    pool = place.start_pool("tests.acceptance.flows_ok.secretive", *log, data=data)
+    assert 1 == pool.wait(), pool.err()
+
+    told = file.read_text(encoding="utf-8")
+    assert {"task.lost", "task.failed"} <= set(re.findall(r"task\.\w+", told))
+    assert "a line of the task's own" in told
+    assert "the store is closed" in told
+    assert "open-sesame" not in told
+    assert "open-sesame" not in pool.err()
 
 
 def test_only_the_chosen_activities_are_served(place, runtime, data):

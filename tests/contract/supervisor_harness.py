@@ -98,6 +98,11 @@ class House:
         work = self.supervisor._service.work
         return len(work.dispatcher.busy) if work else 0
 
+    def workers_up(self) -> int:
+        """Return how many workers may be given tasks."""
+        work = self.supervisor._service.work
+        return work.dispatcher.count_workers()[1] if work else 0
+
     def has_decider(self) -> bool:
         """Whether a decider is up."""
         work = self.supervisor._service.work

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from typing import Any
 
@@ -49,6 +50,16 @@ def test_a_result_comes_back_as_json_text_with_what_it_cost() -> None:
     assert ("done", b'{"n":42}') == (frame.kind, frame.body)
     assert frame.head["cpu_s"] >= 0
     assert frame.head["peak_kb"] > 1000
+
+
+@pytest.mark.skipif(
+    not os.path.exists("/proc/self/clear_refs"), reason="a kernel that forgets no peak"
+)
+def test_what_a_task_is_told_to_have_used_is_its_own() -> None:
+    """The memory of the task before it is not the next one's."""
+    large, small = run_all(("swell", b'{"bytes": 90000000}'), ("add", b'{"n": 1}'))
+
+    assert large.head["peak_kb"] > small.head["peak_kb"] + 60_000
 
 
 def test_a_task_that_raises_fails_with_class_traceback_and_worker_and_the_worker_goes_on() -> None:

@@ -36,6 +36,25 @@ def test_instances_run_side_by_side_each_with_its_own_log_context() -> None:
     asyncio.run(run())
 
 
+def test_each_is_told_with_the_cpu_time_of_its_own_thread(tmp_path) -> None:
+    """One that only waits has not used what the one beside it has."""
+
+    async def run() -> None:
+        async with house("beside") as one:
+            child = await one.worker()
+            await order_day(child, "wait", 1, file=str(tmp_path / "end"))
+            await said(child, 1, place=1)
+            await order_day(child, "burn", 2, cpu_s=0.5)
+            burnt = await answer_any(child)
+            (tmp_path / "end").touch()
+            waited = await answer_any(child)
+            assert (2, 1) == (burnt.head["task"], waited.head["task"])
+            assert burnt.head["cpu_s"] >= 0.5
+            assert waited.head["cpu_s"] < 0.25
+
+    asyncio.run(run())
+
+
 def test_a_cancel_reaches_the_one_that_it_names() -> None:
     """The other goes on, and the worker takes further tasks beside it."""
 

@@ -10,9 +10,10 @@ import sys
 import pytest
 
 from garcon.engine.testing import engine_in_process
-from garcon.errors import EngineError, FlowError, GarconError, Interrupted
+from garcon.errors import BootError, EngineError, FlowError, GarconError, Interrupted
 from garcon.log import LogSettings
 from garcon.pool.dispatcher import Dispatcher
+from garcon.pool.nursery import Nursery
 from garcon.pool.slots import ChildKind
 from tests.contract.scripted_engine import ScriptedEngine
 from tests.contract.supervisor_harness import (
@@ -52,6 +53,30 @@ def test_a_pool_boots_says_so_and_leaves_nothing_behind_when_it_is_stopped(engin
     asyncio.run(scenario())
     runtime = os.environ["XDG_RUNTIME_DIR"]
     assert [name for name in os.listdir(f"{runtime}/garcon") if "journal" in name] == []
+
+
+def test_a_pool_is_ready_when_its_last_worker_is(engine, monkeypatch):
+    """A service manager that was told so earlier would send work to whom cannot take it."""
+    late, fork = asyncio.Event(), Nursery.fork
+
+    async def fork_the_second_late(self, slot, kind):
+        if slot == 2:
+            await late.wait()
+        return await fork(self, slot, kind)
+
+    monkeypatch.setattr(Nursery, "fork", fork_the_second_late)
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url)) as house:
+            await house.until(house.has_decider, "a decider")
+            await house.until(lambda: house.workers_up() == 1, "the first worker")
+            assert house.lines_with("event=pool.ready") == []
+            late.set()
+            await house.until_told("event=pool.ready workers=2")
+            tell(signal.SIGTERM)
+            assert await house.ended() == 0
+
+    asyncio.run(scenario())
 
 
 def test_an_execution_is_run_shown_and_ends_the_pool(engine, tmp_path, gate):
@@ -188,6 +213,38 @@ def test_a_flow_that_cannot_run_ends_the_command_with_one_line(engine, tmp_path)
                 await house.ended()
             assert "no activity" in str(refused.value)
             assert "\n" not in str(refused.value)
+
+    asyncio.run(scenario())
+
+
+def test_children_that_cannot_boot_end_the_pool_and_show_what_they_raised(engine, tmp_path):
+    """Exit code 3. Its import leaves a thread, so each child has to import it anew, and cannot."""
+    flow = write_flow(
+        tmp_path,
+        """
+        import threading, time
+        from pathlib import Path
+        from garcon import activity, runner, task
+
+        if (mark := Path(__file__).with_suffix(".seen")).exists():
+            raise RuntimeError("not a second time")
+        mark.touch()
+        threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+
+        domain, name = "garcon-tests", "once"
+        create = activity.create(domain, name)
+        work = create(name="work", run=runner.Sync(task.decorate()(lambda: {})))
+        """,
+    )
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url, flow, tmp_path)) as house:
+            with pytest.raises(BootError) as refused:
+                await house.ended()
+            assert refused.value.exit_code == 3
+            assert "children cannot boot, 5 times in a row" in str(refused.value)
+            assert "its traceback stands above" in str(refused.value)
+            assert '    raise RuntimeError("not a second time")' in house.err.getvalue()
 
     asyncio.run(scenario())
 

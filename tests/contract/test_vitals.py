@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from garcon.description import ActivityDescription, FlowDescription
 from garcon.errors import ServiceError
+from garcon.pool import autosize, backlog
 from garcon.pool.backlog import Backlog
 from garcon.pool.vitals import Vitals, read_vital
 from tests.contract.pool_stand_ins import ScriptedPlane
@@ -70,17 +71,17 @@ def test_lists_are_counted_when_somebody_looks_and_no_more_often():
         plane = ScriptedPlane()
         plane.replies["CountPendingActivityTasks"] = lambda _: {"count": 3, "truncated": True}
         plane.replies["CountPendingDecisionTasks"] = lambda _: {"count": 0}
-        backlog = Backlog(plane, FLOW)
+        looked = Backlog(plane, FLOW)
 
-        counts = await backlog.look(patience_s=30.0)
-        again = await backlog.look(patience_s=30.0)
+        counts = await looked.look(patience_s=30.0)
+        again = await looked.look(patience_s=30.0)
 
         assert ["flow_fetch", "flow"] == list(counts)
         assert (3, True) == (counts["flow_fetch"].tasks, counts["flow_fetch"].truncated)
         assert (0, False) == (counts["flow"].tasks, counts["flow"].truncated)
         assert counts == again
         assert 2 == len(plane.answered)
-        await backlog.close()
+        await looked.close()
 
     asyncio.run(scenario())
 
@@ -91,14 +92,26 @@ def test_what_the_engine_does_not_tell_is_not_known():
     async def scenario() -> None:
         plane = ScriptedPlane()
         plane.faults["CountPendingActivityTasks"] = ServiceError("ThrottlingException", "slow down")
-        backlog = Backlog(plane, FLOW)
+        looked = Backlog(plane, FLOW)
 
-        counts = await backlog.look(patience_s=30.0)
+        counts = await looked.look(patience_s=30.0)
+        asked = len(plane.answered)
+        again = await looked.look(patience_s=30.0)
 
         assert counts["flow_fetch"] is None
-        await backlog.close()
+        assert again == counts
+        assert len(plane.answered) == asked, "who is throttled is not to ask at every look"
+        await looked.close()
 
     asyncio.run(scenario())
+
+
+def test_a_pool_asks_for_counts_less_often_than_aws_allows_an_account():
+    """Six a second; for its size and for whoever looks at it together."""
+    for_its_size_per_s = 1 / autosize.LOOK_S
+    for_status_per_s = 1 / backlog.APART_S
+
+    assert for_its_size_per_s + for_status_per_s < 6
 
 
 def test_an_answer_without_a_count_is_not_known_and_no_accident():
@@ -108,13 +121,13 @@ def test_an_answer_without_a_count_is_not_known_and_no_accident():
         plane = ScriptedPlane()
         plane.replies["CountPendingActivityTasks"] = lambda _: {"message": "hello"}
         plane.replies["CountPendingDecisionTasks"] = lambda _: {"count": 2}
-        backlog = Backlog(plane, FLOW)
+        looked = Backlog(plane, FLOW)
 
-        counts = await backlog.look(patience_s=30.0)
+        counts = await looked.look(patience_s=30.0)
 
         assert counts["flow_fetch"] is None
         assert 2 == counts["flow"].tasks
-        await backlog.close()
+        await looked.close()
 
     asyncio.run(scenario())
 
@@ -131,9 +144,9 @@ def test_a_look_does_not_wait_for_an_engine_that_takes_its_time():
             return b""
 
         plane.call = call
-        backlog = Backlog(plane, FLOW)
+        looked = Backlog(plane, FLOW)
 
-        assert {"flow_fetch": None, "flow": None} == await backlog.look(patience_s=0.01)
-        await backlog.close()
+        assert {"flow_fetch": None, "flow": None} == await looked.look(patience_s=0.01)
+        await looked.close()
 
     asyncio.run(scenario())

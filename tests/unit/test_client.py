@@ -146,6 +146,23 @@ def test_a_word_that_names_no_engine_is_refused_with_the_choices(home: Path, wor
         resolve(home, word)
 
 
+@pytest.mark.parametrize(
+    ("word", "env"),
+    [
+        ("http://me:open-sesame@h:1", {}),
+        (None, {"GARCON_ENGINE": "https://me:open-sesame@h"}),
+        (None, {"AWS_ENDPOINT_URL_SWF": "https://me:open-sesame@h", "AWS_REGION": "r"}),
+    ],
+)
+def test_a_url_with_a_password_is_refused_and_not_repeated(
+    home: Path, word: str | None, env: dict[str, str]
+) -> None:
+    """Each line that names the engine would show it."""
+    with pytest.raises(UsageError, match="no user and no password") as refused:
+        resolve(home, word, env=env)
+    assert "open-sesame" not in str(refused.value)
+
+
 @pytest.mark.parametrize("mark", [".garcon", "pyproject.toml"])
 def test_local_file_lies_in_the_nearest_project_folder(tmp_path: Path, mark: str) -> None:
     """Commands run deep in a project share the project's engine."""

@@ -13,12 +13,11 @@ from garcon.pool.events import EVENTS
 from tests.unit.source_tree import modules, tree
 
 #: Functions that get an event's name as an argument, and its place among the arguments.
-TELLERS = {"log_event": 2, "tell": 0, "tell_exit": 0, "_tell": 2}
+TELLERS = {"log_event": 2, "self.tell": 0, "self.tell_exit": 0}
 
 #: Calls that pass on a name that they were given themselves.
 PASSED_ON = {
     ("garcon.pool.supervisor", "action.event"),
-    ("garcon.pool.endings", "event"),
     ("garcon.pool.moves", "event"),
 }
 
@@ -31,9 +30,7 @@ def told() -> Iterator[tuple[str, int, ast.expr]]:
         if module.startswith("garcon.engine") or module == "garcon.log":
             continue
         for call in (node for node in ast.walk(tree(path)) if isinstance(node, ast.Call)):
-            function = call.func
-            name = getattr(function, "attr", None) or getattr(function, "id", "")
-            place = TELLERS.get(name)
+            place = TELLERS.get(ast.unparse(call.func))
             if place is not None and len(call.args) > place:
                 yield module, call.lineno, call.args[place]
 

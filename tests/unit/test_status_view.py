@@ -75,6 +75,18 @@ def test_a_cut_line_and_a_canceled_task_are_told():
     assert lines[7].endswith("(canceled)")
 
 
+def test_a_task_that_was_tried_before_says_so():
+    """What fails or loses its worker again and again is what somebody looks for."""
+
+    def shown(**changes) -> str:
+        task = {**WORKER["tasks"][0], **changes}
+        return pool_lines(a_document(workers=[{**WORKER, "tasks": [task]}]))[7]
+
+    assert shown(attempt=1).endswith(" for 0:05")
+    assert shown(attempt=3).endswith(" for 0:05 (attempt 3)")
+    assert shown(attempt=3, canceled=True).endswith(" for 0:05 (attempt 3, canceled)")
+
+
 def test_a_pool_that_only_starts_has_little_to_show():
     """No engine, no counts, no processes."""
     lines = pool_lines(a_document(engine=None, tally={}, workers=[], deciders=[], backlog={}))

@@ -37,6 +37,13 @@ def wait(activity, context):
         time.sleep(0.01)
 
 
+def burn(activity, context):
+    """Use the CPU for so long."""
+    until_s = time.thread_time() + context["cpu_s"]
+    while time.thread_time() < until_s:
+        sum(range(1000))
+
+
 def split(activity, context):
     """Fork, and let the child come back out of the task."""
     return {"parent": os.fork() != 0}
@@ -47,7 +54,7 @@ def stumble(activity, context):
     raise ValueError(context["day"])
 
 
-for function in (meet, beat, wait, split, stumble):
+for function in (meet, beat, wait, burn, split, stumble):
     globals()[f"{function.__name__}_activity"] = create(
         name=function.__name__, run=runner.Sync(function), threads=4
     )

@@ -24,6 +24,11 @@ def add(activity, context):
     return {"n": context["n"] + 1}
 
 
+def swell(activity, context):
+    """Take so many bytes for a moment."""
+    b"x" * context["bytes"]
+
+
 def shout(activity, context):
     """Print to both streams."""
     print("to stdout")
@@ -140,8 +145,8 @@ def chosen(context):
 
 
 for function in (
-    add, shout, fail, leave, interrupt, vanish, crash, split, settle_down, detach, doze, hang, beat,
-    burst, stumble, own_words, handlers, surroundings, quick, chosen,
+    add, swell, shout, fail, leave, interrupt, vanish, crash, split, settle_down, detach, doze,
+    hang, beat, burst, stumble, own_words, handlers, surroundings, quick, chosen,
 ):  # fmt: skip
     globals()[f"{function.__name__}_activity"] = create(
         name=function.__name__, run=runner.Sync(function)
