@@ -81,7 +81,11 @@ class AutoSize:
             if not waits and not dispatcher.idle and lists:
                 turn = (turn + 1) % len(lists)
                 waits = await _has_backlog(plane, domain, lists[turn])
-            seen = self._see(size.workers, len(dispatcher.busy), waits)
+            try:
+                seen = self._see(size.workers, len(dispatcher.busy), waits)
+            except OSError:
+                # No descriptor is free to read the figures by: the size stays until one is.
+                continue
             wanted = sizing.resize(size, seen, self._bounds, loop.time())
             if wanted.workers != size.workers:
                 self._on_size(wanted.workers, dispatcher.busy)

@@ -105,8 +105,9 @@ class Supervisor:
         self._config = config
         self._mission = mission
         self._display = display
-        machine = Machine()
-        workers = config.procs or first_size(machine, config.max_procs)
+        # One for all zygotes: to make another takes a descriptor, which may not be there.
+        self._machine = Machine()
+        workers = config.procs or first_size(self._machine, config.max_procs)
         rules = Rules(drain_timeout_s=config.drain_timeout_s)
         self._pool = Pool.of(workers, config.deciders, rules)
         self._facts: asyncio.Queue[Fact] = asyncio.Queue()
@@ -120,7 +121,7 @@ class Supervisor:
         )
         autosize = None
         if config.procs is None:
-            autosize = AutoSize(machine, config.max_procs, self._on_size)
+            autosize = AutoSize(self._machine, config.max_procs, self._on_size)
         self._service = Service(
             config, display, self._on_overdue, autosize, mission, on_fact=self._facts.put_nowait
         )
@@ -310,6 +311,7 @@ class Supervisor:
             on_output=self._stacks.output,
             log=self._config.log,
             chdir=str(self._config.folder),
+            machine=self._machine,
         )
         self._nurseries[generation] = nursery
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from types import SimpleNamespace
 from typing import Any
 
@@ -99,6 +100,22 @@ def test_a_pool_grows_by_as_many_workers_as_the_memory_holds():
     wanted = watch(counted, Workers("a"), bool, 64, memory=(1 << 30, 6 << 30))
 
     assert wanted[0] == first_size(Machine(), 64) + 1
+
+
+def test_a_look_that_finds_no_descriptor_free_changes_nothing(monkeypatch):
+    """The machine's figures are files; the next look may read them."""
+    counted, sample = Plane(b'{"count":99}'), Machine.sample
+    looks = iter([OSError(errno.EMFILE, "Too many open files")] * 3)
+
+    def see(machine: Machine) -> Any:
+        if error := next(looks, None):
+            raise error
+        return sample(machine)
+
+    monkeypatch.setattr(Machine, "sample", see)
+
+    assert 6 in watch(counted, Workers("a"), lambda sizes: 6 in sizes, 6)
+    assert next(looks, None) is None
 
 
 def test_what_workers_were_seen_to_use_is_forgotten_slowly():
