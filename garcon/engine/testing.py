@@ -114,8 +114,8 @@ def engine_in_process(
     from garcon.engine.http.server import Settings
 
     engine = Engine(settings or Settings(db=db, poll_hold_s=poll_hold_s), _clock(clock))
-    engine.start()
     try:
+        engine.start()
         yield engine
     finally:
         engine.stop()
