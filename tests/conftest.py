@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,17 @@ def _away_from_aws(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(nowhere))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(nowhere))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(autouse=True)
+def _no_client_is_kept() -> Iterator[None]:
+    """End the connections of this process to the test's engine, which the next may not have."""
+    yield
+    if "garcon.client" in sys.modules:
+        process = sys.modules["garcon.client"]._PROCESS
+        clients, process._clients = process._clients, {}
+        for client in clients.values():
+            client.close()
 
 
 @pytest.fixture(scope="session")

@@ -29,19 +29,19 @@ def load(folder: Path):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """Run the flow once for the tests of this file; return its place and its command."""
+    """Run the flow once for the tests of this file; return place, command and histories."""
     place = Place(tmp_path_factory.mktemp("full"))
     command = place.start_pool("flows.metrics", "--log-level", "info", procs=16, data=DATA)
     try:
         assert command.wait() == 0, command.err()
-        yield place, command
+        yield place, command, place.histories(metrics.domain)
     finally:
         place.clear()
 
 
 def test_a_run_stores_every_row_once_and_right(finished):
     """Two days of 250 countries are 500 rows; a random hundred equals the packages."""
-    place, _ = finished
+    place, _, _ = finished
 
     rows = load(place.folder)
 
@@ -53,7 +53,7 @@ def test_a_run_stores_every_row_once_and_right(finished):
 
 def test_a_run_ends_with_a_summary_of_every_country(finished):
     """The last activity has seen all rows."""
-    place, _ = finished
+    place, _, _ = finished
 
     with (place.folder / f"{OUTPUT}.csv").open(newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
@@ -64,9 +64,7 @@ def test_a_run_ends_with_a_summary_of_every_country(finished):
 
 def test_the_histories_of_a_run_are_legal(finished):
     """What SWF's quotas forbid is nowhere in what was written."""
-    place, _ = finished
-
-    histories = place.histories(metrics.domain)
+    _, _, histories = finished
 
     assert histories
     for events in histories:
@@ -75,9 +73,7 @@ def test_the_histories_of_a_run_are_legal(finished):
 
 def test_every_instance_of_a_run_completed_exactly_once(finished):
     """No row was paid for twice: 500 instances, the first activity and the last."""
-    place, _ = finished
-
-    histories = place.histories(metrics.domain)
+    _, _, histories = finished
 
     scheduled = [
         one["activityId"]
@@ -90,9 +86,9 @@ def test_every_instance_of_a_run_completed_exactly_once(finished):
 
 def test_deciders_of_a_run_are_given_little_more_than_its_histories(finished):
     """Each event about once: what came with decisions and what was read besides."""
-    place, command = finished
+    _, command, histories = finished
 
-    events = sum(len(history) for history in place.histories(metrics.domain))
+    events = sum(len(history) for history in histories)
 
     (line,) = command.lines_with("event=decisions.made")
     fetched = {name: int(count) for name, count in re.findall(r"events_(\w+)=(\d+)", line)}
@@ -101,7 +97,7 @@ def test_deciders_of_a_run_are_given_little_more_than_its_histories(finished):
 
 def test_a_run_names_its_engine_first_and_keeps_stdout_for_results(finished):
     """The first line on stderr is the engine's file; log lines never reach stdout."""
-    place, command = finished
+    place, command, _ = finished
 
     assert str(place.db) in command.err().splitlines()[0]
     assert "event=" not in command.out()
@@ -109,7 +105,7 @@ def test_a_run_names_its_engine_first_and_keeps_stdout_for_results(finished):
 
 def test_a_run_leaves_no_process_but_the_engine(finished):
     """Supervisor, zygote, workers and decider are gone; the engine waits for the next command."""
-    place, _ = finished
+    place, _, _ = finished
 
     assert [] == place.pool_pids()
     assert 1 == len(place.engine_pids())
@@ -117,7 +113,7 @@ def test_a_run_leaves_no_process_but_the_engine(finished):
 
 def test_the_same_command_again_starts_a_new_run_and_changes_no_row(finished):
     """A closed run is not joined; the second one says so, and the upserts change nothing."""
-    place, _ = finished
+    place, _, _ = finished
     before = load(place.folder)
 
     again = place.start_pool("flows.metrics", procs=8, data=DATA)
