@@ -297,6 +297,23 @@ def test_engine_that_holds_the_file_but_is_mute_is_never_doubled(db: Path) -> No
         kill(pid)
 
 
+def test_what_an_engine_said_in_one_line_stays_one_line(db: Path) -> None:
+    """A command's error is one line, whoever found it."""
+    with pytest.raises(EngineStartError) as caught:
+        ensure_engine(db, extra_args=["--fail", "garcon: no database"])
+
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith(f"while starting for {db}: no database")
+
+
+def test_a_folder_in_place_of_the_file_is_told(tmp_path: Path) -> None:
+    """Before anything is written beside it."""
+    with pytest.raises(EngineStartError, match="is a folder; name a file in it"):
+        ensure_engine(tmp_path)
+
+    assert not EngineFiles.of(tmp_path).starting.exists()
+
+
 def test_folder_that_cannot_be_made_is_an_error_with_its_path(tmp_path: Path) -> None:
     """A file where the folder should be: one line with the path, no traceback of OSError."""
     (tmp_path / "file").touch()

@@ -40,6 +40,12 @@ def test_what_are_no_keys_is_told(text):
         read_keys(text)
 
 
+def test_an_error_names_the_option_that_was_typed():
+    """`garcon try` calls it `--key`."""
+    with pytest.raises(UsageError, match=r"^--key 'a'"):
+        read_keys("a", "--key")
+
+
 values = st.text() | st.integers() | st.booleans() | st.none() | st.lists(st.integers())
 
 

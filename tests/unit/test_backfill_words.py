@@ -22,6 +22,13 @@ def words_of(**told):
     return read_words({"flow": "flows.metrics", **told}, now)
 
 
+def test_a_setting_that_swf_cannot_keep_is_refused(tmp_path, monkeypatch):
+    """A shell whose locale is not UTF-8 makes such texts; the option is named."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"^--set: city holds a lone surrogate"):
+        words_of(settings=("city=\udcc3",))
+
+
 def test_the_line_that_goes_on_is_read_as_it_was_meant(tmp_path, monkeypatch):
     """By a shell, from any folder, whatever the input holds."""
     monkeypatch.chdir(tmp_path)

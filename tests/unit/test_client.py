@@ -138,7 +138,17 @@ def test_aws_by_name_needs_a_region(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["amazon", "http://", "ftp://x", "localhost", "local::memory:", ":"]
+    "word",
+    [
+        "amazon",
+        "http://",
+        "http://h:99999",
+        "http://h:x",
+        "ftp://x",
+        "localhost",
+        "local::memory:",
+        ":",
+    ],
 )
 def test_a_word_that_names_no_engine_is_refused_with_the_choices(home: Path, word: str) -> None:
     """A wrong option is a usage error that lists what it may be."""

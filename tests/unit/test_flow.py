@@ -88,6 +88,12 @@ def test_a_flow_is_a_module_or_an_object_in_one() -> None:
         ("nightly/metrics.py", ": a flow is named like a module, not like a file: nightly.metrics"),
         ("./nightly/metrics.py:workflow", ": a flow is named like a module, not like a file:"
          " nightly.metrics:workflow"),
+        ("nightly.metrics.py", ": a flow is named like a module, not like a file: nightly.metrics"),
+        ("nowhere.py", ": a flow is named like a module, not like a file: nowhere"),
+        ("nightly.metrics:name", " is no flow but of type str; name a module with activities, or an"
+         " object that has them as attributes"),
+        ("nightly.metrics:first", " is no flow but of type Activity; name a module with activities,"
+         " or an object that has them as attributes"),
         ("night ly", ": this is no name of a module, such as flows.metrics or"
          " flows.coffee:workflow"),
         ("", ": this is no name of a module, such as flows.metrics or flows.coffee:workflow"),

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from garcon.progress import Counts, Rates, counts_from_context, format_duration, progress_line
+from garcon.progress import (
+    Counts,
+    Rates,
+    counts_from_context,
+    format_duration,
+    progress_line,
+    retries_told,
+)
 
 
 def test_counts_are_read_from_the_context_that_a_decider_wrote():
@@ -60,6 +67,15 @@ def test_a_line_tells_what_a_log_of_cron_should_keep():
     assert line == (
         "fetch: 4 of 10 done, 1 failed, 2 running, 5 left, 3 retries, 2.5/s, 2:05 to go"
     )
+
+
+@pytest.mark.parametrize(
+    ("retries", "text"), [(0, ""), (1, ", 1 retry"), (2, ", 2 retries"), (1234, ", 1,234 retries")]
+)
+def test_retries_are_told_where_there_were_some(retries, text):
+    """In a summary and in every line of progress."""
+    assert text == retries_told(Counts(retries=retries))
+    assert f"0 left{text}" in progress_line("a", Counts(retries=retries), 0.0, None)
 
 
 @pytest.mark.parametrize(

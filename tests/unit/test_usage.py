@@ -7,11 +7,13 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 
 import click
 import pytest
 
 from garcon.backfill.run import check_activities
+from garcon.backfill.status import OutputLost, tell, write
 from garcon.cli import main
 from garcon.description import ActivityDescription, FlowDescription
 from garcon.engine.__main__ import main as engine
@@ -121,6 +123,19 @@ def test_ctrl_c_and_a_full_disk_end_without_a_traceback(error, code, capsys):
     assert code == found
     assert "Traceback" not in err
     assert ("No space left" in err) == (code == 1)
+
+
+def test_a_result_that_the_disk_does_not_take_is_an_error():
+    """A script that keeps a plan would else keep a part of it; a reader that left is none."""
+    with suppress(OSError), open("/dev/full", "w", encoding="utf-8") as full:
+        with pytest.raises(OutputLost, match="cannot be written: No space left"):
+            write(full, ["{}"])
+        tell(full, ["for people"])
+
+    reading, writing = os.pipe()
+    os.close(reading)
+    with suppress(OSError), os.fdopen(writing, "w") as left:
+        write(left, ["{}"])
 
 
 def test_an_accident_keeps_its_traceback():
