@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -276,9 +277,15 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+@cache
+def _session() -> boto3.session.Session:
+    """Return the session of all clients: another reads SWF's description anew, a quarter second."""
+    return boto3.session.Session()
+
+
 def swf_client(url: str) -> Any:
     """Return a plain boto3 SWF client for an engine's URL."""
-    return boto3.session.Session().client(
+    return _session().client(
         "swf",
         endpoint_url=url,
         region_name="us-east-1",

@@ -330,8 +330,9 @@ def test_an_engine_that_is_killed_over_running_tasks_is_started_again_and_told(
     assert kinds.count("ActivityTaskStarted") == kinds.count("ActivityTaskCompleted") == 2
 
 
-def test_a_stop_while_the_engine_is_away_for_good_ends_all_the_same(tmp_path):
+def test_a_stop_while_the_engine_is_away_for_good_ends_all_the_same(tmp_path, monkeypatch):
     """Nothing is in hand; polls over a line that is cut are not waited for a minute."""
+    monkeypatch.setattr("garcon.pool.service.CUT_POLLS_S", 0.5)
 
     async def scenario() -> None:
         with engine_in_process(db=str(tmp_path / "engine.db")) as engine:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from garcon.errors import EngineUnreachable
-from garcon.pool import autosize
+from garcon.pool import autosize, sizing
 from garcon.pool.autosize import AutoSize, first_size
 
 PATIENCE_S = 30.0
@@ -52,8 +52,9 @@ class Plane:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    """Let no look wait."""
+    """Let no look wait, and let workers settle at once."""
     monkeypatch.setattr(autosize, "LOOK_S", 0.0)
+    monkeypatch.setattr(sizing, "SETTLE_S", 0.01)
 
 
 def watch(

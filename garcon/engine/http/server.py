@@ -57,6 +57,8 @@ _BACKLOG: Final = 2048
 _BODY_S: Final = 30.0
 _MAX_BODY: Final = 1 << 20
 _HEAD_S: Final = 30.0
+# For requests under way when the engine stops.
+_END_S: Final = 2.0
 # From accepting a client to knowing of it the loop takes two turns; one more to be safe.
 _ACCEPT_TURNS: Final = 3
 # A pool with work on many connections comes by the same one twice now and then.
@@ -207,7 +209,7 @@ class EngineServer:
         if self._web is not None:
             transports = [client.transport for client in self._web.connections]
             self._web.pre_shutdown()
-            await self._web.shutdown(timeout=2.0)
+            await self._web.shutdown(timeout=_END_S)
             await asyncio.sleep(0)
             # A closed one stays open for as long as its client takes nothing of its answer.
             for transport in filter(None, transports):
