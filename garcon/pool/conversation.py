@@ -9,6 +9,7 @@ middle of a task is told so, or ended.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,8 +20,7 @@ from garcon.errors import EngineUnreachable, GarconError, ServiceError
 from garcon.pool.answers import read_answer
 from garcon.pool.dataplane import DataPlane
 from garcon.pool.frames import Frame, FrameError
-from garcon.pool.jobs import Jobs
-from garcon.pool.nursery import Child
+from garcon.pool.nursery import UNREADABLE, Child
 from garcon.pool.pace import Allowances
 
 PAGE_EVENTS = 1_000  # SWF's maximum
@@ -30,6 +30,8 @@ CALL_TIMEOUT_S = 10.0
 REST_FIRST_S = 0.2
 REST_MAX_S = 2.0
 
+#: An attempt that was called off and goes on is called off again after so long, seconds.
+CALL_OFF_S = 0.2
 
 #: Of a decision's time, what reading the history may take before the decider itself gives up.
 READING_PART = 0.35
@@ -94,6 +96,74 @@ class DecisionTask:
         return {"workflow": self.workflow_id, "run": self.run_id}
 
 
+@dataclass(frozen=True)
+class Decision:
+    """What a decider answers, as far as the supervisor has to know it.
+
+    Attributes:
+        body: the decisions, JSON that is passed on unread.
+        hold_s: how long the answer may wait for further completions, seconds.
+        closes: it ends the execution.
+        cancels: it asks for the end of running activities.
+        throttled: the engine had refused schedules for their rate.
+        scheduled: activities that it schedules.
+        terminate: executions that are to end before this one closes, by workflow id and run id.
+        notes: lines for the log.
+    """
+
+    body: bytes
+    hold_s: float
+    closes: bool
+    cancels: bool
+    throttled: bool
+    scheduled: int
+    terminate: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, frame: Frame) -> Decision:
+        """Return what a frame `answer` says.
+
+        Raises:
+            ValueError, LookupError, TypeError: it is no answer.
+        """
+        head = frame.head
+        hold_s = float(head["hold_s"])
+        if not math.isfinite(hold_s):
+            raise ValueError(f"it is to be held for {hold_s} s")
+        return cls(
+            body=frame.body,
+            hold_s=hold_s,
+            closes=bool(head["closes"]),
+            cancels=bool(head.get("cancels")),
+            throttled=bool(head.get("throttled")),
+            scheduled=int(head.get("scheduled", 0)),
+            terminate=tuple((str(name), str(run)) for name, run in head.get("terminate", ())),
+            notes=tuple(map(str, head.get("notes", ()))),
+        )
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A page of a history that a decider asks for.
+
+    Attributes:
+        run: workflow id and run id.
+        token: what asks for it; empty for the first page.
+        is_check: it is to be compared with what is kept.
+    """
+
+    run: tuple[str, str]
+    token: str
+    is_check: bool
+
+    @classmethod
+    def of(cls, frame: Frame) -> _Wanted:
+        head = frame.head
+        run = (str(head["workflow_id"]), str(head["run_id"]))
+        return cls(run, str(head["token"]), bool(head.get("is_check")))
+
+
 class CannotDecide(GarconError):
     """No decision comes of this attempt; the text says why.
 
@@ -121,7 +191,6 @@ class Decider:
         child: Child,
         plane: DataPlane,
         flow: FlowDescription,
-        jobs: Jobs,
         on_useless: Callable[[int], None],
         allowances: Allowances,
         fetched: Fetched,
@@ -132,7 +201,6 @@ class Decider:
             child: the process.
             plane: reads history.
             flow: names the domain.
-            jobs: takes what has to be said after an attempt was cut off.
             allowances: how many activities its decisions may schedule.
             fetched: counts the events that go to it.
             on_useless: told the slot of a decider that hangs or is deaf, and has to be ended.
@@ -143,7 +211,6 @@ class Decider:
         self.is_leaving = False
         self._plane = plane
         self._flow = flow
-        self._jobs = jobs
         self._on_useless = on_useless
         self._allowances = allowances
         self._fetched = fetched
@@ -164,7 +231,7 @@ class Decider:
         if not self._ended.done():
             self._ended.set_result(status)
 
-    async def decide(self, task: DecisionTask, limit_s: float) -> Frame:
+    async def decide(self, task: DecisionTask, limit_s: float) -> Decision:
         """Return the decider's answer to `task`.
 
         Raises:
@@ -180,8 +247,11 @@ class Decider:
                 return attempt.result()
             raise self._why_not(task, limit_s)
         finally:
-            attempt.cancel()
-            await asyncio.wait({attempt})
+            while not attempt.done():
+                # More than once: before Python 3.12 `wait_for` swallows a cancel that meets the end
+                # of what it waits for, and the attempt would then wait for an answer for ever.
+                attempt.cancel()
+                await asyncio.wait({attempt}, timeout=CALL_OFF_S)
             if not attempt.cancelled():
                 attempt.exception()  # looked at: another end was quicker
             self.queued -= 1
@@ -198,7 +268,7 @@ class Decider:
         self._give_up()
         return CannotDecide(f"the decider took more than {limit_s:.0f} s", blames_run=True)
 
-    async def _attempt(self, task: DecisionTask) -> Frame:
+    async def _attempt(self, task: DecisionTask) -> Decision:
         await self._fetch_pages(task)
         async with self._turn:
             if self.is_leaving:
@@ -207,19 +277,19 @@ class Decider:
             allowance, scheduled = self._allowances.take(), 0
             try:
                 await self._send_task(task, allowance)
-                answer = await self._converse(task)
-                scheduled = int(answer.head.get("scheduled", 0))
-                return answer
+                decision = await self._converse(task)
+                scheduled = decision.scheduled
+                return decision
             except FrameError as error:
                 self._give_up()
-                raise CannotDecide(f"the decider is deaf: {error}") from error
+                raise CannotDecide(f"the decider cannot be spoken to: {error}") from error
             finally:
                 self._allowances.settle(allowance, scheduled)
                 self.task = None
                 if self._is_reading:
                     # It still waits for a page, and would take the next task's frames for it.
                     self._is_reading = False
-                    self._jobs.spawn(self._send_gone(task))
+                    self._say_gone(task)
 
     def _give_up(self) -> None:
         self.is_leaving = True
@@ -258,16 +328,20 @@ class Decider:
             await stream.send("page", page, task=task.number)
         task.pages.clear()
 
-    async def _converse(self, task: DecisionTask) -> Frame:
+    async def _converse(self, task: DecisionTask) -> Decision:
         """Serve the decider's requests for histories, newest first, until it answers."""
         while True:
             frame = await task.replies.get()
-            if frame.kind == "answer":
-                return frame
             if frame.kind == "gave_up":
-                raise CannotDecide(str(frame.head["text"]), blames_run=True)
+                raise CannotDecide(str(frame.head.get("text")), blames_run=True)
+            try:
+                if frame.kind == "answer":
+                    return Decision.of(frame)
+                wanted = _Wanted.of(frame)
+            except UNREADABLE as error:
+                raise FrameError(f"it says what nobody can read: {error!r}") from error
             self._is_reading = True
-            page, token = await self._read_older(task, frame.head)
+            page, token = await self._read_older(task, wanted)
             self._is_reading = False
             if page is None:
                 await self.child.stream.send("unknown", task=task.number)
@@ -279,28 +353,27 @@ class Decider:
         used_s = asyncio.get_running_loop().time() - task.taken_at_s
         return max(0.0, READING_PART * task.timeout_s - used_s)
 
-    async def _send_gone(self, task: DecisionTask) -> None:
+    def _say_gone(self, task: DecisionTask) -> None:
+        """Say it at once, and in no job: the next task's frames have to come behind it."""
         try:
-            await self.child.stream.send("gone", task=task.number)
+            self.child.stream.write("gone", task=task.number)
         except FrameError:
             self._give_up()
 
-    async def _read_older(
-        self, task: DecisionTask, wanted: Mapping[str, Any]
-    ) -> tuple[bytes | None, str]:
+    async def _read_older(self, task: DecisionTask, wanted: _Wanted) -> tuple[bytes | None, str]:
         """Return a page of a history, and what the page after it is asked for with.
 
         None where it is another execution's, which the engine does not know.
         """
-        run = (str(wanted["workflow_id"]), str(wanted["run_id"]))
+        run = wanted.run
         body: dict[str, Any] = {
             "domain": self._flow.domain,
             "execution": {"workflowId": run[0], "runId": run[1]},
             "reverseOrder": True,
             "maximumPageSize": PAGE_EVENTS,
         }
-        if wanted["token"]:
-            body["nextPageToken"] = wanted["token"]
+        if wanted.token:
+            body["nextPageToken"] = wanted.token
         try:
             page = await self._read("GetWorkflowExecutionHistory", body)
         except ServiceError as error:
@@ -309,7 +382,7 @@ class Decider:
             raise
         answer = read_answer(page)
         events = len(answer.get("events", ()))
-        if wanted.get("is_check"):
+        if wanted.is_check:
             self._fetched.checked += events
         else:
             self._fetched.read += events

@@ -24,12 +24,19 @@ from garcon.errors import EngineError, EngineUnreachable, ServiceError
 from garcon.log import log_event
 from garcon.planning.shardfold import is_shard_type
 from garcon.pool.answers import decision_timeout_s, is_about_content, read_answer
-from garcon.pool.conversation import PAGE_EVENTS, CannotDecide, Decider, DecisionTask, Fetched
+from garcon.pool.conversation import (
+    PAGE_EVENTS,
+    CannotDecide,
+    Decider,
+    Decision,
+    DecisionTask,
+    Fetched,
+)
 from garcon.pool.dataplane import DataPlane
 from garcon.pool.frames import Frame
 from garcon.pool.jobs import Jobs
 from garcon.pool.journal import Journal, OwnList
-from garcon.pool.nursery import Child
+from garcon.pool.nursery import UNREADABLE, Child
 from garcon.pool.orphans import terminate, terminate_shards_of
 from garcon.pool.pace import Allowances, Pace
 from garcon.pool.replies import (
@@ -137,7 +144,6 @@ class Deciding:
             child,
             self._plane,
             self._flow,
-            self._jobs,
             self._on_overdue,
             self._allowances,
             self.fetched,
@@ -327,8 +333,8 @@ class Deciding:
                 self._take(head, page, body)
         except EngineUnreachable:
             return False  # the data plane tells of cuts, once for all who meet them
-        except (EngineError, KeyError) as error:
-            text = f"no {error} came" if isinstance(error, KeyError) else str(error)
+        except (EngineError, *UNREADABLE) as error:
+            text = str(error) if isinstance(error, EngineError) else f"no task of SWF's: {error!r}"
             log_event(logger, logging.WARNING, "poll.failed", list=task_list, error=text)
             return False
         return True
@@ -347,10 +353,12 @@ class Deciding:
             taken_at_s=asyncio.get_running_loop().time(),
             timeout_s=decision_timeout_s(head) or float(self._flow.decision_timeout_s),
         )
+        is_kept = self._sticky.take(task.run_id, head, task.polled, task.taken_at_s)
+        # From here on nothing can fail before it is handled: what is held is answered.
         self._held[task.number] = task
         self._nothing_held.clear()
         self._journal.hold_decision(task.token)
-        if self._sticky.take(task.run_id, head, task.polled, task.taken_at_s):
+        if is_kept:
             own = OwnList(self._sticky.task_list, self._flow.domain, self._flow.task_list)
             self._journal.hold_list(own)
             log_event(logger, logging.INFO, "run.kept", **task.fields, list=own.name)
@@ -377,7 +385,7 @@ class Deciding:
 
     async def _handle(self, task: DecisionTask, decider: Decider | None) -> None:
         try:
-            answer = await self._decided(task, decider)
+            decision = await self._decided(task, decider)
         except CannotDecide as verdict:
             await self._respond_without_decision(task, verdict)
         except EngineError as error:
@@ -389,21 +397,19 @@ class Deciding:
                 await self._ask_again(task, blames_run=False)
         else:
             self._blames.pop(task.run_id, None)
-            self._take_notes(task, answer)
-            await self._hold(task, float(answer.head["hold_s"]))
-            closes = bool(answer.head["closes"])
-            shards = [(str(name), str(run)) for name, run in answer.head.get("terminate", ())]
-            await terminate(self._plane, self._flow.domain, shards, task.deadline_s)
-            body = with_members(answer.body, self._members(task, self._stopping.is_set()))
-            await self._respond(task, body, closes=closes)
-            if closes or answer.head.get("cancels"):
+            self._take_notes(task, decision)
+            await self._hold(task, decision.hold_s)
+            await terminate(self._plane, self._flow.domain, decision.terminate, task.deadline_s)
+            body = with_members(decision.body, self._members(task, self._stopping.is_set()))
+            await self._respond(task, body, closes=decision.closes)
+            if decision.closes or decision.cancels:
                 self._on_ending_tasks(task.run_id)
         self._held.pop(task.number, None)
         self._journal.let_go(task.token)
         if not self._held:
             self._nothing_held.set()
 
-    async def _decided(self, task: DecisionTask, decider: Decider | None) -> Frame:
+    async def _decided(self, task: DecisionTask, decider: Decider | None) -> Decision:
         if decider is None:
             raise CannotDecide("the pool is stopping, or has no decider up")
         try:
@@ -411,10 +417,10 @@ class Deciding:
         finally:
             self._wake.set()
 
-    def _take_notes(self, task: DecisionTask, answer: Frame) -> None:
-        for note in answer.head.get("notes", ()):
+    def _take_notes(self, task: DecisionTask, decision: Decision) -> None:
+        for note in decision.notes:
             log_event(logger, logging.INFO, "decision.note", **task.fields, note=note)
-        if answer.head.get("throttled") and self._allowances.refused():
+        if decision.throttled and self._allowances.refused():
             log_event(logger, logging.WARNING, "schedule.throttled", **task.fields)
 
     async def _respond_without_decision(self, task: DecisionTask, verdict: CannotDecide) -> None:

@@ -36,6 +36,9 @@ from garcon.pool.slots import ChildKind
 READY_TIMEOUT_S = 60.0
 FORK_TIMEOUT_S = 10.0
 
+#: What comes of a message that another version of garcon, or a broken child, has written.
+UNREADABLE = (ValueError, LookupError, TypeError)
+
 #: How long an exit is held back for frames that the child sent before it.
 LINGER_S = 1.0
 
@@ -405,9 +408,15 @@ class Nursery:
     # -- hearing --------------------------------------------------------------------------
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
-        with suppress(FrameError):
+        try:
             while (frame := await read_frame(reader)) is not None:
                 self._on_frame(frame)
+        except (FrameError, *UNREADABLE) as error:
+            # A newer garcon, say, that a reload has started: without a zygote that can be
+            # understood there is none, and its end has to be told like any other's.
+            text = f"the zygote says what nobody can read, and is ended: {error!r}"
+            self._on_fact(Notice(self.generation, text))
+            self._kill_zygote()
         status = await self._wait_status()
         for born in list(self._born.values()):
             self._note_obeyed(born)

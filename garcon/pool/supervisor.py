@@ -46,6 +46,7 @@ from garcon.pool.frames import FrameError
 from garcon.pool.jobs import Jobs
 from garcon.pool.mission import Mission
 from garcon.pool.nursery import (
+    UNREADABLE,
     Child,
     ChildExited,
     FlowRefused,
@@ -72,9 +73,6 @@ LAST_LOOK_S = 5.0
 
 #: How long a pool that was told to stop at once still waits for its last answers, seconds.
 LAST_ANSWERS_S = 2.0
-
-#: What comes of a message that another version of garcon, or a broken child, has written.
-UNREADABLE = (ValueError, LookupError, TypeError)
 
 #: How long the ends of zygotes are waited for at the pool's own end, seconds.
 ENDINGS_S = 15.0

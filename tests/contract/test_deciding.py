@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from garcon.description import FlowDescription
 from garcon.errors import ServiceError
+from garcon.pool import deciding as deciding_module
 from garcon.pool.deciding import BLAMES_MAX
 from tests.contract.deciding_harness import (
     POLL,
@@ -492,6 +493,32 @@ def test_an_answer_that_is_not_swf_s_ends_nothing(tmp_path):
             pool.offer(a_task())
 
             assert (await peer.receive()).kind == "task"
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_that_lacks_what_a_task_has_ends_nothing_and_is_not_held(tmp_path, monkeypatch):
+    """Held by its token alone it would never be answered, and no stop would end before its time."""
+    monkeypatch.setattr(deciding_module, "REST_FIRST_S", 0.0)
+    begun = {"eventType": "DecisionTaskStarted", "eventId": 3, "eventTimestamp": "at noon"}
+    odd = [
+        {"taskToken": "t"},
+        a_task() | {"workflowExecution": None},
+        a_task() | {"events": [begun]},
+        a_task() | {"events": 7},
+    ]
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            peer = await pool.decider()
+            pool.offer(*odd, a_task("good"))
+
+            await pool.answer(peer, await task_of(peer))
+
+            (response,) = await pool.responses(1)
+            assert response["taskToken"] == "good"
+            await wait_until(lambda: pool.deciding.held == 0)
+            assert pool.held_in_journal() == ()
 
     asyncio.run(scenario())
 

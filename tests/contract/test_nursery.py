@@ -15,6 +15,8 @@ import psutil
 import pytest
 
 from garcon.errors import BootError
+from garcon.pool import nursery as nursery_module
+from garcon.pool.frames import Frame
 from garcon.pool.lifecycle import ChildKind
 from garcon.pool.nursery import (
     ChildExited,
@@ -550,3 +552,28 @@ def test_nothing_is_left_two_seconds_after_the_supervisor_was_killed(flow: str) 
         supervisor.kill()
         supervisor.wait()
         assert [] == gone(pids, 2.0)
+
+
+def test_a_zygote_that_says_what_nobody_can_read_is_ended_and_told_of(monkeypatch) -> None:
+    """A reload may start a newer garcon; unheard, the pool would wait for it for ever."""
+
+    async def run() -> None:
+        async with house() as one:
+            child = await one.worker()
+
+            async def odd(_: object) -> Frame:
+                return Frame("forked", {"kind": "forked", "place": "one"})
+
+            monkeypatch.setattr(nursery_module, "read_frame", odd)
+            await one.nursery.fork(2, ChildKind.WORKER)  # its answer is the last that is read
+
+            fact = await one.wait_fact(ZygoteExited)
+            notice = await one.wait_fact(Notice)
+            assert "SIGKILL" in fact.status
+            assert "nobody can read" in notice.text
+            assert (await one.wait_exit(child)).with_zygote
+            assert one.nursery.children == {}
+            with pytest.raises(ForkError):
+                await one.nursery.fork(3, ChildKind.WORKER)
+
+    asyncio.run(run())
