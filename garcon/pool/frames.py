@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import select
 import socket
 import struct
 import threading
@@ -186,7 +185,7 @@ class Channel:
                 frame = self._parser.take()
                 if frame is not None or self._ended:
                     return frame
-                if not select.select([self._socket], [], [], 0)[0] or not self._fill():
+                if not self._fill(socket.MSG_DONTWAIT):
                     return None
 
     @property
@@ -202,10 +201,12 @@ class Channel:
         """Close the socket; the peer sees the end."""
         self._socket.close()
 
-    def _fill(self) -> bool:
-        """Read once; False at the end of the stream."""
+    def _fill(self, flags: int = 0) -> bool:
+        """Read once; False at the end of the stream, and where nothing is there and none waits."""
         try:
-            data = self._socket.recv(_READ_BYTES)
+            data = self._socket.recv(_READ_BYTES, flags)
+        except BlockingIOError:
+            return False
         except ConnectionError:
             data = b""
         if data:
@@ -256,6 +257,7 @@ class FrameStream:
     ) -> None:
         self._reader = reader
         self._writer = writer
+        self._parser = Parser()
         self.send_timeout_s = send_timeout_s
         self._drain_lock = asyncio.Lock()
         self._ended = asyncio.Event()
@@ -321,13 +323,26 @@ class FrameStream:
             FrameError: the peer broke off inside a frame, or sent what is none.
         """
         try:
-            frame = await read_frame(self._reader)
+            # Several frames often come at once: one read for all of them, and no wait between.
+            while (frame := self._parser.take()) is None and await self._fill():
+                pass
         except FrameError:
             self._ended.set()
             raise
         if frame is None:
             self._ended.set()
         return frame
+
+    async def _fill(self) -> bool:
+        """Read once; False at the end of the stream."""
+        try:
+            data = await self._reader.read(_READ_BYTES)
+        except ConnectionError:
+            data = b""
+        if not data and not self._parser.is_between_frames:
+            raise FrameError("the peer broke off inside a frame")
+        self._parser.feed(data)
+        return bool(data)
 
     async def wait_ended(self, deadline_s: float) -> bool:
         """Wait until all that the peer sent was received, or the stream closed; False if late."""

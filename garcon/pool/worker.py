@@ -245,6 +245,7 @@ class _Worker:
         self._log = GarconLogger()
         self.post = Post(channel)
         self.threads = Threads()
+        self._peak = _Peak()
 
     def take(self, frame: Frame) -> None:
         """Act on a frame: run the task that it brings, or have a thread run it."""
@@ -254,7 +255,7 @@ class _Worker:
         call = Call(self.post, self._slate, self._slot, frame.head)
         self.post.begin(call)
         if not self.threads:
-            _forget_peak()
+            self._peak.forget()
         if call.is_beside_others:
             name = f"garcon-task-{call.task}"
             self.threads.start(name, lambda: self._run_beside_others(call, frame))
@@ -353,15 +354,22 @@ def _cpu_s() -> float:
     return used.user + used.system + used.children_user + used.children_system
 
 
-def _forget_peak() -> None:
-    """Have the kernel count this process's peak memory anew, where it can (Linux; proc(5))."""
-    try:
-        descriptor = os.open("/proc/self/clear_refs", os.O_WRONLY)
-    except OSError:
-        return
-    with suppress(OSError):
-        os.write(descriptor, b"5")
-    os.close(descriptor)
+class _Peak:
+    """The most memory that this process has had since it was last told to forget (Linux; proc(5)).
+
+    Elsewhere since its start.
+    """
+
+    def __init__(self) -> None:
+        self._descriptor = -1
+        with suppress(OSError):
+            self._descriptor = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+
+    def forget(self) -> None:
+        """Have the kernel count anew."""
+        if self._descriptor >= 0:
+            with suppress(OSError):
+                os.write(self._descriptor, b"5")
 
 
 def _peak_kb() -> int:
