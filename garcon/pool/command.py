@@ -14,6 +14,7 @@ from typing import Any, TextIO, cast
 
 from garcon.errors import UsageError
 from garcon.log import LogSettings, configure, make_formatter, set_level
+from garcon.pool.batch import run_as_batch
 from garcon.pool.config import (
     PoolConfig,
     check_execution_words,
@@ -75,6 +76,8 @@ def supervise(
     Raises:
         GarconError: why it could not do what was asked, with its own exit code.
     """
+    # Before the first thread and the first process, which take after this one.
+    run_as_batch()
     # One writer where both lead to one place, so that lines come in the order of their writing.
     behind = [BackgroundStream(stream) for stream in ([out] if is_same(out, err) else [out, err])]
     results, all_else = (cast(TextIO, stream) for stream in (behind[0], behind[-1]))
