@@ -124,6 +124,18 @@ class Crew:
         """Workers that wait for a task."""
         return len(self._idle)
 
+    def running_alone(self) -> Iterator[tuple[str, float]]:
+        """Yield the activities that have a worker for themselves, and since when (loop time).
+
+        Of workers that are idle when they have ended, and may be given another task.
+        """
+        for seat in self._seats.values():
+            if len(seat.tasks) != 1 or seat.ghosts or seat.leaving:
+                continue
+            (task,) = seat.tasks.values()
+            if task.activity.threads == 1 and task.begun_at_s is not None:
+                yield task.activity.name, task.begun_at_s
+
     # -- who gets what ------------------------------------------------------------------------
 
     def match(self, in_hand: Iterable[ActivityTask]) -> tuple[ActivityTask, Seat] | None:

@@ -43,6 +43,7 @@ class Delivery:
         journal: Journal,
         jobs: Jobs,
         on_end: Callable[[TaskEnd], None] | None = None,
+        on_trip: Callable[[float], None] = lambda _: None,
     ) -> None:
         """Hold nothing yet.
 
@@ -51,11 +52,13 @@ class Delivery:
             journal: keeps the tokens in hand.
             jobs: runs the answers.
             on_end: told how each task ended.
+            on_trip: told how many seconds an answer took that the engine took in.
         """
         self._plane = plane
         self._journal = journal
         self._jobs = jobs
         self._on_end = on_end
+        self._on_trip = on_trip
         #: Tasks whose answer the engine has not taken yet, by number.
         self.held: dict[int, ActivityTask] = {}
         self.tally = Tally()
@@ -160,6 +163,7 @@ class Delivery:
         """Answer; keys that are refused may be renewed while there is time."""
         loop = asyncio.get_running_loop()
         while True:
+            began_s = loop.time()
             try:
                 await self._plane.answer(operation, body, deadline_s=deadline_s)
             except ServiceError as error:
@@ -168,4 +172,5 @@ class Delivery:
                     raise
                 await asyncio.sleep(min(left_s, REFUSED_REST_S))
             else:
+                self._on_trip(loop.time() - began_s)
                 return

@@ -31,6 +31,7 @@ from garcon.pool.frames import Frame, FrameError
 from garcon.pool.heartbeats import Heartbeats
 from garcon.pool.jobs import Jobs
 from garcon.pool.journal import Journal
+from garcon.pool.lookahead import LookAhead
 from garcon.pool.nursery import Child
 from garcon.pool.polling import PollLevels
 from garcon.pool.recycling import Share
@@ -91,9 +92,10 @@ class Dispatcher:
         self._levels = PollLevels(())
         self._failed_polls: dict[str, int] = {}
         self._crew = Crew()
+        self._look_ahead = LookAhead()
         self._in_hand: deque[ActivityTask] = deque()
         self._jobs = Jobs()
-        self._delivery = Delivery(plane, journal, self._jobs, on_end)
+        self._delivery = Delivery(plane, journal, self._jobs, on_end, self._look_ahead.note_trip)
         self._held = self._delivery.held
         self._endings = Endings(
             self._crew,
@@ -135,6 +137,7 @@ class Dispatcher:
         """Give work to this child from now on."""
         self._crew.add(child)
         self._turnover.begin(child.slot, child.pid, asyncio.get_running_loop().time())
+        self._assign()  # a task may have come ahead of the one in whose place it is
         self._pump()
 
     def retire_worker(self, slot: int) -> None:
@@ -213,11 +216,17 @@ class Dispatcher:
         task = seat.tasks.get(number)
         if frame.kind in ("done", "failed", "canceled"):
             if task is not None:
+                self._note_run(task)
                 self._delivery.finish(task, frame)
             # One that was answered before its thread has ended leaves its place all the same.
             self._free(seat, number, went_well=frame.kind == "done")
         elif frame.kind == "timing" and task is not None:
             self._heartbeats.set_timing(task, frame.head)
+
+    def _note_run(self, task: ActivityTask) -> None:
+        if task.begun_at_s is not None:
+            run_s = asyncio.get_running_loop().time() - task.begun_at_s
+            self._look_ahead.note_run(task.activity.name, run_s)
 
     def ask_after(self, run_id: str) -> None:
         """Beat at once for the tasks of this run: some of them may have to end."""
@@ -286,7 +295,12 @@ class Dispatcher:
         now_s = asyncio.get_running_loop().time()
         rooms = self._crew.rooms(self._in_hand)
         due = self._levels.take_due(
-            self._crew.idle, len(self._in_hand), len(self._crew), now_s, rooms
+            self._crew.idle,
+            len(self._in_hand),
+            len(self._crew),
+            now_s,
+            rooms,
+            self._look_ahead.number(self._crew.running_alone(), now_s),
         )
         for task_list in due:
             self._jobs.spawn(self._poll(task_list))
@@ -310,8 +324,8 @@ class Dispatcher:
         if task is None:
             self._levels.empty(task_list)
         else:
-            room = self._crew.rooms(self._in_hand).get(task_list, self._crew.idle)
-            self._levels.brought(task_list, room)
+            room = self._crew.rooms(self._in_hand).get(task_list, len(self._crew))
+            self._levels.brought(task_list, room, asyncio.get_running_loop().time())
             self._hold(task)
         self._pump()
 

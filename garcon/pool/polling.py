@@ -2,15 +2,21 @@
 
 A poll that waits may be given a task at any moment, so each waiting poll is a promise to have a
 worker. Every list keeps one, a scout, while any worker is idle. A list that brings tasks earns
-more, one per task brought and never more than there are idle workers; an empty poll gives one
-back. A capped list gets no more polls than it may bring tasks. Law: waiting polls in all are at
-most twice the workers plus the lists.
+more, one per task brought, of which it sends as many as there are idle workers; an empty poll gives
+one back. For workers that are about to be idle polls are sent ahead (`lookahead`): the lists that
+bring tasks share them, and each other list has its scout. A capped list gets no more polls than it
+may bring tasks. Law: waiting polls in all are at most twice the workers plus the lists.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+#: A list that has brought nothing for so long has no part in the polls that are sent ahead, nor do
+#: those that it has waiting keep others from it; seconds.
+DRY_S = 1.0
 
 
 @dataclass
@@ -18,7 +24,12 @@ class _List:
     waiting: int = 0
     level: int = 1  # polls that this list has earned
     paused_until_s: float = 0.0
+    brought_s: float = -math.inf  # when it last brought a task
     is_served: bool = True
+
+    def is_well(self, now_s: float) -> bool:
+        """Whether it brings tasks."""
+        return now_s - self.brought_s <= DRY_S
 
 
 class PollLevels:
@@ -56,6 +67,7 @@ class PollLevels:
         workers: int,
         now_s: float,
         rooms: Mapping[str, int] | None = None,
+        ahead: int = 0,
     ) -> list[str]:
         """Return the lists to poll now, once per poll, and count those polls as waiting.
 
@@ -65,18 +77,26 @@ class PollLevels:
             workers: workers in all.
             now_s: monotonic seconds.
             rooms: how many more tasks a list may bring, where that is not the number of idle
-                workers without one in hand: lists that are capped, or run on threads.
+                workers without one in hand: lists that are capped, or run on threads. Nothing is
+                sent ahead for these.
+            ahead: tasks to ask for on behalf of workers that are about to be idle.
         """
         free = idle - in_hand
         room = 2 * workers + len(self._lists) - self.waiting
+        spare = free + ahead - self._waiting_on_wells(now_s) if ahead else 0
         due: list[str] = []
         names = self.names
         for turn in range(len(names)):
             name = names[(self._next + turn) % len(names)]
             here = free if rooms is None else rooms.get(name, free)
-            for _ in range(min(self._wanted(name, here, now_s), room - len(due))):
-                self._lists[name].waiting += 1
-                due.append(name)
+            wanted = self._wanted(name, here, now_s)
+            if spare > wanted and (rooms is None or name not in rooms):
+                wanted = max(wanted, self._wanted_ahead(name, spare, now_s))
+            wanted = min(wanted, room - len(due))
+            self._lists[name].waiting += wanted
+            due += [name] * wanted
+            if self._lists[name].is_well(now_s):
+                spare -= wanted
         if names:
             self._next = (self._next + 1) % len(names)
         return due
@@ -87,11 +107,28 @@ class PollLevels:
             return 0
         return max(0, min(one.level, free) - one.waiting)
 
-    def brought(self, name: str, idle: int) -> None:
-        """Count a poll of `name` as ended with a task; `idle` workers bound what it earned."""
+    def _wanted_ahead(self, name: str, spare: int, now_s: float) -> int:
+        one = self._lists[name]
+        if one.paused_until_s > now_s:
+            return 0
+        level = one.level if one.is_well(now_s) else 1
+        return max(0, min(level - one.waiting, spare))
+
+    def _waiting_on_wells(self, now_s: float) -> int:
+        return sum(one.waiting for one in self._lists.values() if one.is_well(now_s))
+
+    def brought(self, name: str, most: int, now_s: float) -> None:
+        """Count a poll of `name` as ended with a task.
+
+        Args:
+            name: the list.
+            most: polls that it can use at all.
+            now_s: monotonic seconds.
+        """
         one = self._lists[name]
         one.waiting -= 1
-        one.level = max(1, min(one.level + 1, idle))
+        one.level = max(1, min(one.level + 1, most))
+        one.brought_s = now_s
 
     def empty(self, name: str) -> None:
         """Count a poll of `name` as ended without a task."""

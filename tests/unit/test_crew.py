@@ -177,3 +177,17 @@ def test_a_sitting_ends_where_others_may_be_waiting(
         room.crew.take_back(seat, max(seat.tasks))
 
     assert given == taken
+
+
+def test_only_workers_that_are_idle_after_their_task_may_be_asked_for_ahead() -> None:
+    """One runs on threads, one leaves, one has a task that was answered without it."""
+    room = Room(4, FETCH, SEND, ASK)
+    assert room.give(ASK) == 1
+    assert [room.give(FETCH) for _ in range(3)] == [2, 3, 4]
+    assert list(room.crew.running_alone()) == [("fetch", 0.0)] * 3
+
+    room.crew.retire(2)
+    (task,) = room.seat(3).tasks.values()
+    room.seat(3).abandon(task, 5.0)
+
+    assert list(room.crew.running_alone()) == [("fetch", 0.0)]

@@ -36,10 +36,10 @@ def test_a_list_that_brings_tasks_earns_polls_up_to_the_idle_workers():
     levels = PollLevels(["a"])
     levels.take_due(idle=3, in_hand=0, workers=3, now_s=0.0)
 
-    levels.brought("a", idle=3)
+    levels.brought("a", 3, 0.0)
     second = levels.take_due(idle=3, in_hand=0, workers=3, now_s=0.0)
     for _ in range(5):
-        levels.brought("a", idle=3)
+        levels.brought("a", 3, 0.0)
         levels.take_due(idle=3, in_hand=0, workers=3, now_s=0.0)
 
     assert len(second) == 2
@@ -51,7 +51,7 @@ def test_an_empty_poll_gives_one_back_down_to_the_scout():
     levels = PollLevels(["a"])
     levels.take_due(idle=8, in_hand=0, workers=8, now_s=0.0)
     for _ in range(4):
-        levels.brought("a", idle=8)
+        levels.brought("a", 8, 0.0)
         levels.take_due(idle=8, in_hand=0, workers=8, now_s=0.0)
 
     for _ in range(20):
@@ -73,7 +73,7 @@ def test_polls_in_all_stay_below_twice_the_workers_plus_the_lists():
         due = levels.take_due(idle=4, in_hand=0, workers=4, now_s=0.0)
         assert levels.waiting <= 2 * 4 + len(names)
         for name in due:
-            levels.brought(name, idle=4)
+            levels.brought(name, 4, 0.0)
 
     levels.take_due(idle=4, in_hand=0, workers=4, now_s=0.0)
 
@@ -89,7 +89,7 @@ def test_where_not_all_polls_fit_every_list_gets_as_many_as_the_others():
         due = levels.take_due(idle=4, in_hand=0, workers=4, now_s=0.0)
         polls.update(due)
         for name in due:
-            levels.brought(name, idle=4)
+            levels.brought(name, 4, 0.0)
 
     assert max(polls.values()) <= 1.1 * min(polls[name] for name in names)
 
@@ -113,8 +113,8 @@ def test_a_capped_list_gets_no_more_polls_than_it_may_bring_tasks():
     levels = PollLevels(["capped", "free"])
 
     first = levels.take_due(idle=4, in_hand=0, workers=4, now_s=0.0, rooms={"capped": 2})
-    levels.brought("capped", idle=4)
-    levels.brought("free", idle=4)
+    levels.brought("capped", 4, 0.0)
+    levels.brought("free", 4, 0.0)
     second = levels.take_due(idle=4, in_hand=0, workers=4, now_s=0.0, rooms={"capped": 1})
     third = levels.take_due(idle=4, in_hand=0, workers=4, now_s=0.0, rooms={"capped": 1})
 
@@ -128,6 +128,105 @@ def test_a_list_at_its_cap_is_not_polled():
     levels = PollLevels(["capped"])
 
     assert levels.take_due(idle=4, in_hand=0, workers=4, now_s=0.0, rooms={"capped": 0}) == []
+
+
+def busy_pool(levels: PollLevels, *names: str) -> None:
+    """Have these lists bring tasks to four workers, and the others nothing; no poll waits then."""
+    for _ in range(4):
+        for name in levels.take_due(idle=4, in_hand=0, workers=4, now_s=0.0):
+            if name in names:
+                levels.brought(name, 4, 0.0)
+            else:
+                levels.empty(name)
+
+
+def test_polls_are_sent_ahead_for_workers_that_are_about_to_be_idle():
+    """As many as are said, those that came and wait for a worker included."""
+    levels = PollLevels(["a"])
+    busy_pool(levels, "a")
+
+    none = levels.take_due(idle=0, in_hand=3, workers=4, now_s=0.0, ahead=3)
+    some = levels.take_due(idle=0, in_hand=1, workers=4, now_s=0.0, ahead=3)
+    more = levels.take_due(idle=0, in_hand=1, workers=4, now_s=0.0, ahead=3)
+
+    assert (none, some, more) == ([], ["a", "a"], [])
+
+
+def test_lists_that_bring_tasks_share_the_polls_that_are_sent_ahead():
+    """Each of them may bring a task, and all of these would wait for the same workers."""
+    levels = PollLevels(["a", "b", "c"])
+    busy_pool(levels, "a", "b", "c")
+
+    due = levels.take_due(idle=0, in_hand=0, workers=4, now_s=0.0, ahead=3)
+
+    assert len(due) == 3
+
+
+def test_a_list_that_brings_nothing_has_its_scout_also_while_others_keep_all_workers_busy():
+    """Nobody is ever idle in such a pool; the quiet list's first task is to be found all the same,
+    and each list is the first to be asked at times."""
+    levels = PollLevels(["busy", "quiet"])
+    busy_pool(levels, "busy")
+
+    seen = []
+    for turn in range(4):
+        now_s = turn / 10
+        due = levels.take_due(idle=0, in_hand=2, workers=4, now_s=now_s, ahead=3)
+        for _ in range(due.count("busy")):
+            levels.brought("busy", 4, now_s)
+        seen += due
+
+    assert seen.count("quiet") == 1
+    assert seen.count("busy") >= 2
+
+
+def test_a_list_that_went_dry_keeps_no_polls_from_those_that_bring_tasks():
+    """Its polls wait for up to a minute; for that long the next step would wait as well."""
+    levels = PollLevels(["dry", "well"])
+    busy_pool(levels, "dry")
+    levels.take_due(idle=4, in_hand=0, workers=4, now_s=0.0)
+    assert levels.waiting >= 4
+    levels.empty("well")
+    levels.take_due(idle=1, in_hand=0, workers=4, now_s=9.0)
+    levels.brought("well", 4, 9.0)
+    levels.take_due(idle=1, in_hand=0, workers=4, now_s=9.0)
+    levels.brought("well", 4, 9.0)
+
+    due = levels.take_due(idle=0, in_hand=0, workers=4, now_s=9.0, ahead=2)
+
+    assert due == ["well", "well"]
+
+
+def test_nothing_is_sent_ahead_for_a_capped_list_or_one_that_rests():
+    """A cap is what may be in hand at all; a throttle means that there are too many polls."""
+    levels = PollLevels(["a"])
+    busy_pool(levels, "a")
+
+    capped = levels.take_due(idle=0, in_hand=0, workers=4, now_s=0.0, rooms={"a": 0}, ahead=3)
+    levels.take_due(idle=1, in_hand=0, workers=4, now_s=0.0)
+    levels.failed("a", until_s=5.0)
+    resting = levels.take_due(idle=0, in_hand=0, workers=4, now_s=4.9, ahead=3)
+
+    assert (capped, resting) == ([], [])
+
+
+def test_polls_that_are_sent_ahead_keep_the_bound_over_all():
+    """Twice the workers plus the lists, whatever is expected."""
+    levels = PollLevels(["a", "b"])
+    for _ in range(30):
+        for name in levels.take_due(idle=2, in_hand=0, workers=2, now_s=0.0, ahead=50):
+            levels.brought(name, 50, 0.0)
+    levels.take_due(idle=2, in_hand=0, workers=2, now_s=0.0, ahead=50)
+
+    assert levels.waiting == 2 * 2 + 2
+
+
+def test_a_list_keeps_what_it_has_earned_while_nobody_is_idle():
+    """A busy pool would else ask for one task at a time, whenever two workers are idle at once."""
+    levels = PollLevels(["a"])
+    busy_pool(levels, "a")
+
+    assert levels.take_due(idle=3, in_hand=0, workers=4, now_s=0.0) == ["a", "a", "a"]
 
 
 def test_lists_that_reloads_have_renamed_are_forgotten_once_their_polls_are_over():
