@@ -28,7 +28,7 @@ from garcon.pool.frames import Frame, FrameError, FrameStream, encode, read_fram
 from garcon.pool.guard import Guard
 from garcon.pool.order import Order
 from garcon.pool.output import OutputRelay
-from garcon.pool.resources import Machine
+from garcon.pool.resources import Machine, OomWatch
 from garcon.pool.slate import Slate
 from garcon.pool.slots import ChildKind
 
@@ -163,6 +163,7 @@ class _Born:
         child: None until `fork` has returned it.
         leaving: its exit is being told.
         killing: ends a zygote that does not say in time that it has killed this child.
+        condemned: the pool itself has it killed.
     """
 
     slot: int
@@ -171,6 +172,7 @@ class _Born:
     child: Child | None = None
     leaving: bool = False
     killing: asyncio.TimerHandle | None = None
+    condemned: bool = False
 
 
 class Nursery:
@@ -216,8 +218,7 @@ class Nursery:
         self._relays: list[OutputRelay] = []
         self._slate: Slate | None = None
         self._guard: Guard | None = None
-        self._machine = machine or Machine()
-        self._oom_seen = self._machine.oom_kills()
+        self._ooms = OomWatch((machine or Machine()).oom_kills)
         self._process: asyncio.subprocess.Process | None = None
         self._socket: socket.socket | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -310,6 +311,7 @@ class Nursery:
         born = self._born.get(child.pid)
         if born is None or born.leaving:
             return False
+        born.condemned |= signo == signal.SIGKILL
         if not self._post(encode("signal", pid=child.pid, signo=int(signo), alone=alone)):
             # The zygote is stuck or dead, so nobody has reaped this pid: it is still the child's.
             if alone:
@@ -466,7 +468,10 @@ class Nursery:
 
     def _exit_of(self, born: _Born, head: Mapping[str, Any]) -> ChildExited:
         signo = head["signo"]
-        oom = signo == signal.SIGKILL and self._was_oom()
+        now_s = asyncio.get_running_loop().time()
+        self._ooms.look(now_s)
+        by_others = signo == signal.SIGKILL and not born.condemned
+        oom = by_others and self._ooms.explains(now_s)
         status = _status(head["exit_code"], signo)
         return ChildExited(
             self.generation,
@@ -479,10 +484,6 @@ class Nursery:
             peak_kb=int(head["peak_kb"]),
             oom=oom,
         )
-
-    def _was_oom(self) -> bool:
-        seen, self._oom_seen = self._oom_seen, self._machine.oom_kills()
-        return seen is not None and self._oom_seen is not None and self._oom_seen > seen
 
     def _say_farewell(self, born: _Born, fact: ChildExited) -> None:
         born.leaving = True

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +20,9 @@ import psutil
 
 #: From here on a cgroup v1 limit means none: the kernel writes the largest page-aligned number.
 _NO_LIMIT = 1 << 60
+
+#: Deaths of one surge are seen within this time of each other, seconds.
+OOM_TOGETHER_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,38 @@ class Machine:
 
     def _groups(self, controller: str) -> list[Group]:
         return _groups(self._root, controller)
+
+
+class OomWatch:
+    """Tells whether a death by SIGKILL was the kernel's doing, for want of memory.
+
+    The kernel counts its kills and names nobody. So each kill that was counted stands for one
+    death, and for one that is seen within a moment of it: a program that a task has started may
+    have been the one, and nobody tells of that.
+    """
+
+    def __init__(self, count: Callable[[], int | None]) -> None:
+        """Go by `count`, which returns the kernel's kills so far, None where it says nothing."""
+        self._count = count
+        self._seen = count()
+        self._open = 0
+        self._counted_s = 0.0
+
+    def look(self, now_s: float) -> None:
+        """Take note of the kills by now (monotonic seconds)."""
+        seen, self._seen = self._seen, self._count()
+        if seen is not None and self._seen is not None and self._seen > seen:
+            self._open, self._counted_s = self._seen - seen, now_s
+        elif now_s - self._counted_s > OOM_TOGETHER_S:
+            self._open = 0
+
+    def explains(self, now_s: float) -> bool:
+        """Return whether a death that is seen now was such a kill; each explains one death."""
+        self.look(now_s)
+        if self._open <= 0:
+            return False
+        self._open -= 1
+        return True
 
 
 @lru_cache(maxsize=16)

@@ -462,6 +462,21 @@ def test_a_kill_by_the_kernel_for_want_of_memory_is_named() -> None:
     asyncio.run(run())
 
 
+def test_a_kill_by_the_pool_is_not_taken_for_the_kernel_s() -> None:
+    """The kernel may have killed a program of a task just then."""
+
+    async def run() -> None:
+        async with house(machine=ShortOfMemory()) as one:
+            child = await one.worker()
+            one.nursery.signal(child, signal.SIGKILL)
+            await wait_end(child)
+            fact = await one.wait_exit(child)
+        assert not fact.oom
+        assert "was killed by SIGKILL" == fact.status
+
+    asyncio.run(run())
+
+
 SUPERVISOR = """
 import asyncio, json, sys
 from garcon.pool.resources import Machine

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from garcon.pool.autosize import bounds_for, first_size
-from garcon.pool.resources import Machine, own_memory
+from garcon.pool.resources import Machine, OomWatch, own_memory
 from garcon.pool.sizing import default_cap
 
 GIB = 1024**3
@@ -210,3 +210,32 @@ def test_the_growth_of_a_process_is_what_it_allocates() -> None:
 def test_a_process_that_is_gone_has_no_memory() -> None:
     """Its exit is on its way by another road."""
     assert own_memory(2**22 + 1) is None
+
+
+def an_oom_watch(*counts: int | None) -> OomWatch:
+    """Return a watch that reads these counts, one after the other, and the last for ever."""
+    left = list(counts)
+    return OomWatch(lambda: left.pop(0) if len(left) > 1 else left[0])
+
+
+def test_each_kill_of_the_kernel_s_explains_one_death() -> None:
+    """Two workers may be killed before either is seen; a third death is another matter."""
+    watch = an_oom_watch(4, 6)
+
+    assert [watch.explains(10.0) for _ in range(3)] == [True, True, False]
+
+
+def test_a_kill_of_the_kernel_s_explains_no_death_of_much_later() -> None:
+    """It was a program that a task had started, and the worker has lived on."""
+    watch = an_oom_watch(4, 5)
+
+    watch.look(10.0)
+
+    assert not watch.explains(20.0)
+
+
+def test_where_the_kernel_counts_nothing_nothing_is_explained() -> None:
+    """No control group, or none that is mounted."""
+    watch = an_oom_watch(None)
+
+    assert not watch.explains(10.0)
