@@ -57,15 +57,29 @@ _TOLD: dict[str, tuple[str, tuple[str, ...]]] = {
     "TimerStarted": ("StartTimer", ("timerId", "startToFireTimeout")),
     "StartTimerFailed": ("StartTimer", ("timerId",)),
     "TimerCanceled": ("CancelTimer", ("timerId",)),
+    "CancelTimerFailed": ("CancelTimer", ("timerId",)),
+    "RecordMarkerFailed": ("RecordMarker", ("markerName",)),
     "StartChildWorkflowExecutionInitiated": (
         "StartChildWorkflowExecution",
-        ("workflowType", "workflowId", "control", "input", "taskList"),
+        (
+            *("workflowType", "workflowId", "control", "input", "taskList", "taskPriority"),
+            *("taskStartToCloseTimeout", "executionStartToCloseTimeout", "childPolicy"),
+        ),
+    ),
+    "StartChildWorkflowExecutionFailed": (
+        "StartChildWorkflowExecution",
+        ("workflowType", "workflowId", "control"),
     ),
     "SignalExternalWorkflowExecutionInitiated": (
         "SignalExternalWorkflowExecution",
         ("workflowId", "signalName"),
     ),
+    "SignalExternalWorkflowExecutionFailed": ("SignalExternalWorkflowExecution", ("workflowId",)),
     "RequestCancelExternalWorkflowExecutionInitiated": (
+        "RequestCancelExternalWorkflowExecution",
+        ("workflowId",),
+    ),
+    "RequestCancelExternalWorkflowExecutionFailed": (
         "RequestCancelExternalWorkflowExecution",
         ("workflowId",),
     ),
@@ -293,6 +307,8 @@ def _told_by_decision(events: Sequence[Event]) -> dict[int, tuple[Decided, ...]]
         if kind not in _TOLD:
             continue
         found = event[f"{kind[0].lower()}{kind[1:]}EventAttributes"]
+        if found.get("initiatedEventId"):
+            continue  # what failed later was told already, when it was initiated
         completed = found.get("decisionTaskCompletedEventId", 0)
         decision, names = _TOLD[kind]
         counted = {name: found[name] for name in names if name in found}

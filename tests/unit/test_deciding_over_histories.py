@@ -10,7 +10,7 @@ from garcon.outcome import Failure, Kind, encode_failure
 from garcon.planning.fanout import FanOut
 from garcon.planning.shards import decode_order, decode_result
 from tests.unit.deciding import decider_of, flow_of, numbers
-from tests.unit.swf_histories import Swf, World, play_world
+from tests.unit.swf_histories import Swf, World, decide, play_world
 
 LOST = encode_failure(Failure(Kind.LOST, "worker died"))
 
@@ -85,6 +85,33 @@ def test_a_further_attempt_in_a_shard_tells_its_number(short):
 
     assert len(world.runs) > 1
     assert {(1, 2, 3, 4, 5)} == {tuple(one) for one in seen.values()}
+
+
+def test_a_shard_is_started_as_its_execution_was_with_its_share_of_the_bounds():
+    """Priority, timeouts and tags go along; bounds are divided, failures counted over all."""
+    world = World(Swf(task_priority="7", decision_timeout_s=45))
+    tags = ["garcon", "own", "start=2026-01-01", "end=2026-01-31"]
+    world.root.events[0]["workflowExecutionStartedEventAttributes"] |= {
+        "tagList": tags,
+        "executionStartToCloseTimeout": "7200",
+    }
+    options = {"max_open": 20, "rate": "8/s", "max_failures": "10%"}
+    flow = flow_of(many={"generators": [numbers(100)], **options})
+
+    decide(world.root, decider_of(flow, shard_size=30))
+
+    started = world.root.kinds("StartChildWorkflowExecutionInitiated")[0]
+    assert {
+        "workflowType": {"name": "flow.shard", "version": "1.0"},
+        "taskList": {"name": "flow.shards"},
+        "taskPriority": "7",
+        "taskStartToCloseTimeout": "45",
+        "executionStartToCloseTimeout": "7200",
+        "childPolicy": "TERMINATE",
+        "tagList": ["garcon", "root=workflow", "start=2026-01-01", "end=2026-01-31"],
+    }.items() <= started.items()
+    order = decode_order(started["input"])
+    assert (5, 2.0, 10) == (order.max_open, order.rate_per_s, order.max_failures)
 
 
 def test_an_order_and_a_result_without_attempts_say_nothing_of_them():

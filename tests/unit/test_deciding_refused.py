@@ -164,6 +164,33 @@ def test_what_the_credentials_do_not_allow_is_not_repeated(kind):
     )
 
 
+def test_a_cancel_that_the_credentials_do_not_allow_is_not_repeated():
+    """The activity is left to end, and the grace to pass."""
+    swf = Refusing()
+    swf.refuse_all("RequestCancelActivityTask", "OPERATION_NOT_PERMITTED")
+    decider = decider_of(flow_of(many={"generators": [numbers(3)]}))
+    decide(swf, decider)
+    swf.start(3)
+    swf.request_cancel()
+
+    play(swf, decider, lambda swf, one: None, steps=50)
+
+    assert "WorkflowExecutionCanceled" == swf.status
+    assert 3 == len(swf.kinds("RequestCancelActivityTaskFailed"))
+
+
+def test_a_decision_that_nobody_took_from_a_sticky_list_is_no_death():
+    """SWF tells of it as of one that timed out; no decider had it."""
+    swf = Swf()
+    for _ in range(4):
+        swf.add("DecisionTaskTimedOut", {"timeoutType": "SCHEDULE_TO_START", "startedEventId": 0})
+        swf.add("DecisionTaskScheduled", {"taskList": {"name": "flow"}})
+
+    play(swf, decider_of(flow_of(many={"generators": [numbers(3)]})))
+
+    assert "WorkflowExecutionCompleted" == swf.status
+
+
 def test_a_generator_whose_entries_do_not_shrink_is_refused_with_the_numbers():
     """Below the bound, but above it as markers: it would be tried for ever."""
     dice = random.Random(1)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from garcon.activity import ActivityInstanceNotReadyException
 from garcon.description import ActivityDescription
+from garcon.replay import check_replay
 from tests.unit.deciding import decider_of, flow_of, numbers
 from tests.unit.rough_world import Ledger, Rough, RoughSwf, RoughWorld
 from tests.unit.test_deciding_at_random import assert_folds_alike
@@ -116,8 +117,16 @@ def test_in_a_rough_world_no_law_is_broken(
         assert_ended(world, ledger, activities, counts, rough)
         for run in world.runs.values():
             assert_folds_alike(run, seed, world.fetch_run)
+            assert_replays(run, rough.decider(), world.fetch_run)
         if world.root.status != "WorkflowExecutionCompleted":
             resume(rough)
+
+
+def assert_replays(run, decider, fetch_run):
+    """What was decided is the beginning of what is decided now, whatever cut it short."""
+    names = {"workflowId": run.workflow_id, "runId": run.run_id}
+    document = {"domain": "domain", "execution": names, "events": run.events}
+    check_replay(decider, document, fetch_run)
 
 
 def resume(rough):

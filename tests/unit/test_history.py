@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from garcon.history import HistoryGap, RunState
-from garcon.manifest import Manifest
+from garcon.manifest import Manifest, encode
 from tests.unit.deciding import decider_of, flow_of, numbers
 from tests.unit.swf_histories import Swf, decide, play
 
@@ -217,3 +217,18 @@ def test_a_decision_costs_what_is_new_and_not_what_has_been(monkeypatch):
     assert "WorkflowExecutionCompleted" == swf.status
     # Once for the context and once for the id, and again where a response was full.
     assert 2 * 3_000 <= len(asked) < 2 * 3_000 + 100
+
+
+def test_the_first_whole_manifest_is_the_one():
+    """A second one for the same fan-out changes nothing, whoever wrote it."""
+    swf = Swf()
+    decide(swf, decider_of(flow_of(many={"generators": [numbers(3)]})))
+    second = encode(Manifest("many", "flow_many", (({"number": 7},),), 3))
+    for details in second:
+        swf.add("MarkerRecorded", {"markerName": "garcon.manifest", "details": details})
+    state = RunState()
+
+    state.fold(swf.events)
+
+    assert 3 == state.fan_outs["many", ""].manifest.count
+    assert 3 == len(state.fan_outs["many", ""].instances)

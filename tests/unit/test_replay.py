@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,33 @@ def test_shards_and_their_parent_replay():
 
     for run in world.runs.values():
         assert check_replay(decider_of(flow, shard_size=40), document(run), world.fetch_run) > 1
+
+
+def test_refused_decisions_were_decided_all_the_same():
+    """A shard whose start SWF refused, for now, stands where it stood in the response."""
+    world = World(Swf())
+    world.root.refuse = ("CHILD_CREATION_RATE_EXCEEDED", 1)
+    flow = flow_of(many={"generators": [numbers(90)]})
+    play_world(world, decider_of(flow, shard_size=40))
+
+    (refused,) = world.root.kinds("StartChildWorkflowExecutionFailed")
+    assert refused["workflowId"].startswith("workflow.many.1.")
+    assert check_replay(decider_of(flow, shard_size=40), document(world.root), world.fetch_run)
+
+
+def test_what_a_shard_would_be_given_is_compared_with_its_timeouts():
+    """Another timeout of the flow's executions is another decision."""
+    world = World(Swf())
+    world.root.events[0]["workflowExecutionStartedEventAttributes"].pop(
+        "executionStartToCloseTimeout"
+    )
+    flow = flow_of(many={"generators": [numbers(90)]})
+    play_world(world, decider_of(flow, shard_size=40))
+    decider = decider_of(flow, shard_size=40)
+    decider.description = replace(decider.description, execution_timeout_s=60)
+
+    with pytest.raises(ReplayMismatch, match=r"executionStartToCloseTimeout was .2592000. and is"):
+        check_replay(decider, document(world.root), world.fetch_run)
 
 
 def test_replay_tells_what_was_and_what_would_be_decided():
