@@ -129,8 +129,7 @@ def beat(
     """A heartbeat: no event; the flag says whether a cancel was requested."""
     task = started_activity(state, scheduled_id, started_id)
     draft = Draft(state, now_ms)
-    kept = task.beat_details if details is None else details
-    draft.put("activities", task._replace(beat_ms=now_ms, beat_details=kept))
+    draft.put("activities", task._replace(beat_ms=now_ms, beat_details=details))
     return draft.finish(), bool(task.cancel_id)
 
 

@@ -162,6 +162,15 @@ def test_heartbeats_keep_an_activity_alive_and_leave_no_event(swf: Swf) -> None:
     assert (timed_out["timeoutType"], timed_out["details"]) == ("HEARTBEAT", "4")
 
 
+def test_a_timeout_has_the_details_of_the_very_last_heartbeat(swf: Swf) -> None:
+    """None, if that had none."""
+    run_id, task = started(swf, heartbeatTimeout="10")
+    swf.api.record_activity_task_heartbeat(taskToken=task["taskToken"], details="before")
+    swf.api.record_activity_task_heartbeat(taskToken=task["taskToken"])
+    swf.engine.skip(10)
+    assert "details" not in swf.last("w", run_id, "ActivityTaskTimedOut")
+
+
 def test_a_beating_activity_still_ends_at_its_start_to_close(swf: Swf) -> None:
     """Heartbeats do not extend it."""
     run_id, task = started(swf, heartbeatTimeout="10", startToCloseTimeout="25")

@@ -166,6 +166,17 @@ def test_a_normal_close_leaves_the_children_alone(swf: Swf) -> None:
     assert swf.describe("c", child)["executionInfo"]["closeStatus"] == "COMPLETED"
 
 
+def test_children_go_on_when_their_parent_continues(swf: Swf) -> None:
+    """Whatever the policy; and the successor hears nothing of them."""
+    parent, child = family(swf)
+    swf.step(decide("ContinueAsNewWorkflowExecution", **RUN))
+    assert swf.describe("c", child)["executionInfo"]["executionStatus"] == "OPEN"
+    successor = swf.last("w", parent, "WorkflowExecutionContinuedAsNew")["newExecutionRunId"]
+    swf.answer(swf.decision("children"), decide("CompleteWorkflowExecution"))
+    assert swf.describe("w", successor)["openCounts"]["openChildWorkflowExecutions"] == 0
+    assert len(swf.history("w", successor)) == 2
+
+
 def test_a_terminate_call_may_override_the_policy_and_reaches_grandchildren(swf: Swf) -> None:
     """Each level applies its own policy below it."""
     parent = swf.start("w", childPolicy="ABANDON")
@@ -323,6 +334,23 @@ def test_a_message_to_a_closed_run_fails_with_all_it_carried(swf: Swf) -> None:
         "decisionTaskCompletedEventId": 4,
         "control": "c",
     }
+
+
+def test_a_message_to_an_earlier_run_does_not_reach_the_open_one(swf: Swf) -> None:
+    """The run id counts, though the workflow id is taken again."""
+    old = swf.start("target", taskList={"name": "elsewhere"})
+    swf.api.terminate_workflow_execution(domain="dom", workflowId="target")
+    new = swf.start("target", taskList={"name": "elsewhere"})
+    run_id = swf.start()
+    to = {"workflowId": "target", "runId": old}
+    swf.step(
+        decide("SignalExternalWorkflowExecution", signalName="s", **to),
+        decide("RequestCancelExternalWorkflowExecution", **to),
+    )
+    for kind in ("Signal", "RequestCancel"):
+        failed = swf.last("w", run_id, f"{kind}ExternalWorkflowExecutionFailed")
+        assert (failed["cause"], failed["runId"]) == ("UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION", old)
+    assert len(swf.history("target", new)) == 2
 
 
 def test_a_run_may_signal_itself_and_one_that_closes_still_sends(swf: Swf) -> None:

@@ -115,6 +115,21 @@ def test_a_long_history_is_paged_with_the_same_token_on_each_page(swf: Swf) -> N
     assert [event["eventId"] for event in seen] == list(range(1, task["startedEventId"] + 1))
 
 
+def test_a_tasks_page_token_fits_the_poll_it_came_from(swf: Swf) -> None:
+    """Another list or order refuses it, and so does GetWorkflowExecutionHistory."""
+    run_id = swf.start()
+    token = swf.decision(maximumPageSize=1)["nextPageToken"]
+    where = {"domain": "dom", "taskList": {"name": "decide"}, "nextPageToken": token}
+    invalid = ("ValidationException", "Invalid token")
+    poll = "poll_for_decision_task"
+    assert swf.refusal(poll, **where, reverseOrder=True) == invalid
+    assert swf.refusal(poll, **{**where, "taskList": {"name": "other"}}) == invalid
+    execution = {"workflowId": "w", "runId": run_id}
+    history = {"domain": "dom", "execution": execution, "nextPageToken": token}
+    assert swf.refusal("get_workflow_execution_history", **history) == invalid
+    assert swf.decision(nextPageToken=token)["events"][0]["eventId"] == 2
+
+
 def test_a_reversed_task_begins_with_the_newest_events(swf: Swf) -> None:
     """Order is turned before paging."""
     swf.start()
@@ -312,6 +327,28 @@ def test_a_sticky_decider_that_overruns_loses_its_list(swf: Swf) -> None:
     signal(swf)
     assert swf.decision("host1")["taskToken"]
     swf.engine.skip(30)
+    assert swf.decision()["taskToken"]
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_sticky_lists_time_begins_when_the_task_may_be_taken(swf: Swf, answered: bool) -> None:
+    """Not while it waits behind another, which is answered or runs out of its own time."""
+    run_id = swf.start()
+    swf.step(taskList={"name": "host1"}, taskListScheduleToStartTimeout="10")
+    signal(swf)
+    task = swf.decision("host1")
+    signal(swf)
+    if answered:
+        swf.engine.skip(20)
+        swf.answer(task)
+    else:
+        swf.engine.skip(30)
+    before = swf.names("w", run_id).count("DecisionTaskTimedOut")
+    swf.engine.skip(9)
+    assert swf.names("w", run_id).count("DecisionTaskTimedOut") == before
+    swf.engine.skip(1)
+    assert swf.names("w", run_id).count("DecisionTaskTimedOut") == before + 1
+    assert swf.last("w", run_id, "DecisionTaskTimedOut")["timeoutType"] == "SCHEDULE_TO_START"
     assert swf.decision()["taskToken"]
 
 

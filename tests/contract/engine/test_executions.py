@@ -252,6 +252,25 @@ def test_a_closed_or_unknown_run_cannot_be_reached(swf: Swf, operation: str) -> 
     assert (code, text) == ("UnknownResourceFault", wanted)
 
 
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "signal_workflow_execution",
+        "request_cancel_workflow_execution",
+        "terminate_workflow_execution",
+    ],
+)
+def test_an_earlier_run_is_not_taken_for_the_open_one(swf: Swf, operation: str) -> None:
+    """Though they share their workflow id."""
+    old = swf.start()
+    swf.api.terminate_workflow_execution(domain="dom", workflowId="w")
+    new = swf.start()
+    more: dict[str, Any] = {"signalName": "s"} if operation.startswith("signal") else {}
+    refused = swf.refusal(operation, domain="dom", workflowId="w", runId=old, **more)
+    assert refused[0] == "UnknownResourceFault"
+    assert len(swf.history("w", new)) == 2
+
+
 def test_a_run_ends_when_its_time_is_over(swf: Swf) -> None:
     """WorkflowExecutionTimedOut is its last event, at the very second."""
     run_id = swf.start(executionStartToCloseTimeout="100")

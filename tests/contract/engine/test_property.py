@@ -11,6 +11,7 @@ import json
 import random
 import tempfile
 from collections import Counter
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -96,14 +97,13 @@ DECISION = st.one_of(
     ),
     st.builds(lambda w: decide("RequestCancelExternalWorkflowExecution", workflowId=w), WORKFLOWS),
 )
-CLOSE = st.sampled_from(
-    [
-        decide("CompleteWorkflowExecution", result="r"),
-        decide("FailWorkflowExecution"),
-        decide("CancelWorkflowExecution"),
-        decide("ContinueAsNewWorkflowExecution", **RUN),
-    ]
-)
+ENDS = [
+    decide("CompleteWorkflowExecution", result="r"),
+    decide("FailWorkflowExecution"),
+    decide("CancelWorkflowExecution"),
+    decide("ContinueAsNewWorkflowExecution", **RUN),
+]
+CLOSE = st.sampled_from(ENDS)
 
 
 def form(value: Any) -> Any:
@@ -223,14 +223,17 @@ class RandomClients(RuleBasedStateMachine):
         self.loop.close()
         self.folder.cleanup()
 
+    def begin_call(self, operation: str, invocation: str | None, text: str) -> Awaitable[Any]:
+        """Begin a call as the wire would; its answer is awaited."""
+        checked = CHECKS[operation](json.loads(text))
+        return OPERATIONS[operation](self.kernel, checked, Call(invocation, lambda: True))
+
     def call(self, operation: str, invocation: str | None = None, **given: Any) -> Any:
         """Make a call as the wire would; returns the parsed answer."""
         text = json.dumps(given)
-        checked = CHECKS[operation](json.loads(text))
-        call = Call(invocation, lambda: True)
 
         async def run() -> Any:
-            return await OPERATIONS[operation](self.kernel, checked, call)
+            return await self.begin_call(operation, invocation, text)
 
         answer = self.loop.run_until_complete(run())
         found = json.loads(answer) if isinstance(answer, str) else answer
@@ -287,12 +290,7 @@ class RandomClients(RuleBasedStateMachine):
             invocation = self.last_invocation[kind]
         self.last_invocation[kind] = invocation
         where = {"domain": "dom", "taskList": {"name": task_list}}
-        task = self.call(operation, invocation, **where)
-        if not task["taskToken"]:
-            return
-        name = (kind, task["workflowExecution"]["runId"], task["startedEventId"])
-        assert self.handed.setdefault(name, invocation) == invocation, "handed out twice"
-        self.held[kind].append(task["taskToken"])
+        self.take_over(kind, self.call(operation, invocation, **where), invocation)
 
     @rule(repeat=st.booleans())
     def poll_work(self, repeat: bool) -> None:
@@ -303,6 +301,14 @@ class RandomClients(RuleBasedStateMachine):
     def poll_decide(self, repeat: bool, task_list: str) -> None:
         """Take a decision, or ask for the last one again."""
         self.poll("decision", "PollForDecisionTask", task_list, repeat)
+
+    def take_over(self, kind: str, task: dict[str, Any], invocation: str) -> None:
+        """Hold a polled task, which nobody else may hold."""
+        if not task["taskToken"]:
+            return
+        name = (kind, task["workflowExecution"]["runId"], task["startedEventId"])
+        assert self.handed.setdefault(name, invocation) == invocation, "handed out twice"
+        self.held[kind].append(task["taskToken"])
 
     def token(self, kind: str, number: int) -> str:
         """Return any token ever held, mostly a late one."""
@@ -427,8 +433,65 @@ class RandomClients(RuleBasedStateMachine):
                     signalName="s",
                 )
 
+    @rule(seed=st.integers(0, 2**32))
+    def together(self, seed: int) -> None:
+        """Ask for several things at once: they share a turn and its commit."""
+        dice = random.Random(seed)
+        asked = [self.something(dice) for _ in range(dice.randrange(2, 7))]
+        invocations = []
+        for _ in asked:
+            self.calls += 1
+            invocations.append(f"i{self.calls}")
+
+        async def ask() -> list[Any]:
+            calls = [
+                self.begin_call(operation, invocation, json.dumps(given))
+                for (operation, given), invocation in zip(asked, invocations, strict=True)
+            ]
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+        answers = self.loop.run_until_complete(ask())
+        for (operation, _), invocation, answer in zip(asked, invocations, answers, strict=True):
+            if isinstance(answer, BaseException):
+                assert isinstance(answer, Fault), answer
+                wanted = ("UnknownResourceFault", "WorkflowExecutionAlreadyStartedFault")
+                assert answer.code in wanted
+            elif operation.startswith("PollFor"):
+                kind = "activity" if "Activity" in operation else "decision"
+                self.take_over(kind, json.loads(answer), invocation)
+
+    def something(self, dice: random.Random) -> tuple[str, dict[str, Any]]:
+        """Return any operation that changes something, and its arguments."""
+        run = {"domain": "dom", "workflowId": f"w{dice.randrange(3)}"}
+        ways: list[tuple[str, dict[str, Any]]] = [
+            ("StartWorkflowExecution", {**run, "workflowType": FLOW, **RUN}),
+            ("SignalWorkflowExecution", {**run, "signalName": "s"}),
+            ("PollForActivityTask", {"domain": "dom", "taskList": {"name": "work"}}),
+            ("PollForDecisionTask", {"domain": "dom", "taskList": {"name": "decide"}}),
+        ]
+        if dice.random() < 0.2:
+            ways.append(("TerminateWorkflowExecution", run))
+        for kind, end in (
+            ("activity", "ActivityTaskCompleted"),
+            ("activity", "ActivityTaskFailed"),
+        ):
+            if self.held[kind]:
+                token = self.token(kind, dice.choice((0, 0, 1)))
+                ways.append((f"Respond{end}", {"taskToken": token}))
+        if self.held["decision"]:
+            token = self.token("decision", dice.choice((0, 0, 1)))
+            given = {"taskToken": token, "decisions": self.some_decisions(dice)}
+            ways.extend([("RespondDecisionTaskCompleted", given)] * 2)
+        return dice.choice(ways)
+
     def decide_somehow(self, dice: random.Random) -> None:
         """Answer a decision task with mostly work and now and then a close."""
+        decisions = self.some_decisions(dice)
+        sticky = dice.choice((None, None, None, "5"))
+        self.settle_decision(0, "w0", decisions, None, sticky)
+
+    def some_decisions(self, dice: random.Random) -> list[dict[str, Any]]:
+        """Return mostly work and now and then a close."""
         times = ("NONE", "NONE", "1", "7", "30")
         clocks = ("scheduleToStartTimeout", "scheduleToCloseTimeout", "startToCloseTimeout")
         decisions = [
@@ -451,9 +514,9 @@ class RandomClients(RuleBasedStateMachine):
             ),
         ]
         decisions.extend(dice.sample(others, dice.randrange(3)))
-        close = decide("CompleteWorkflowExecution") if dice.random() < 0.1 else None
-        sticky = dice.choice((None, None, None, "5"))
-        self.settle_decision(0, "w0", decisions, close, sticky)
+        if dice.random() < 0.1:
+            decisions.append(dice.choice(ENDS))
+        return decisions
 
     # -- what must hold -----------------------------------------------------------------------
 

@@ -94,6 +94,17 @@ def test_a_deprecated_domain_starts_nothing_but_still_shows_its_runs(swf: Swf) -
     assert swf.api.describe_domain(name="dom")["domainInfo"]["status"] == "REGISTERED"
 
 
+def test_a_deprecated_domain_starts_nothing_of_a_type_taken_back_either(swf: Swf) -> None:
+    """Undeprecating the type alone is not enough."""
+    flow = {"name": "flow", "version": "1"}
+    swf.api.deprecate_domain(name="dom")
+    swf.api.undeprecate_workflow_type(domain="dom", workflowType=flow)
+    start = {"domain": "dom", "workflowId": "w", "workflowType": flow, **RUN}
+    assert swf.refusal("start_workflow_execution", **start)[0] == "TypeDeprecatedFault"
+    swf.api.undeprecate_domain(name="dom")
+    swf.api.start_workflow_execution(**start)
+
+
 def test_a_type_keeps_the_date_of_its_own_deprecation(swf: Swf) -> None:
     """Though its domain is deprecated later, which dates all the others."""
     early, late = {"name": "flow", "version": "1"}, {"name": "act", "version": "1"}
