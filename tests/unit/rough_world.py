@@ -353,9 +353,10 @@ class Rough:
         fetch = self.world.fetch_run
         older = list(run.older())
         answer = self._warm.decide(task, lambda: iter(older), allowance, fetch)
-        cold = self.decider().decide(task, lambda: iter(older), allowance, fetch)
-        assert cold.decisions == answer.decisions
-        assert (cold.closes, cold.hold_s) == (answer.closes, answer.hold_s)
+        if self.luck.random() < 0.3:
+            cold = self.decider().decide(task, lambda: iter(older), allowance, fetch)
+            assert cold.decisions == answer.decisions
+            assert (cold.closes, cold.hold_s) == (answer.closes, answer.hold_s)
         name = run.workflow_id
         if rough and self.luck.random() < 0.5:
             self._news(run)

@@ -228,9 +228,9 @@ def test_few_busy_workers_are_not_looked_at_again():
     assert len(swf.responses) <= 6
 
 
-def timed_run(count, workers, task_s, latency_s=0.005):
+def timed_run(count, workers, task_s, latency_s=0.005, decision_timeout_s=30):
     """Play a fan-out in virtual time, answers held; return the run, its time, idle time, holds."""
-    swf = Swf()
+    swf = Swf(decision_timeout_s=decision_timeout_s)
     decider = decider_of(flow_of(many={"generators": [numbers(count)]}))
     begin_s, idle_s, holds = swf.now_s, 0.0, []
     ends: list[tuple[float, int]] = []
@@ -273,6 +273,35 @@ def test_holding_saves_decisions_and_idles_no_worker(workers, task_s):
     assert len(swf.events) <= (3.6 if workers < 100 else 4.2) * count
     assert 0.0 == holds[0] == holds[-1]
     assert max(holds) <= 5.0
+
+
+def test_an_answer_is_held_for_a_quarter_of_its_decision_s_own_time():
+    """Whoever starts an execution may give its decisions less than the flow does."""
+    _, _, _, usual = timed_run(400, workers=16, task_s=2.0)
+    _, _, _, short = timed_run(400, workers=16, task_s=2.0, decision_timeout_s=8)
+
+    assert 5.0 == max(usual)
+    assert 2.0 == max(short)
+
+
+def test_an_earlier_moment_takes_the_place_of_the_timer_that_waits():
+    """One timer, for whatever is due first."""
+    swf = Swf()
+    flow = flow_of(slow={"retry": 1, "retry_delay": 100}, fast={"retry": 1, "retry_delay": 10})
+    decider = decider_of(flow)
+    decide(swf, decider)
+    slow, fast = swf.start(2)
+    swf.fail(slow)
+    decide(swf, decider)
+    swf.fail(fast)
+
+    decide(swf, decider)
+
+    assert ["garcon.due"] == [one["timerId"] for one in swf.kinds("TimerCanceled")]
+    first, second = [int(one["startToFireTimeout"]) for one in swf.kinds("TimerStarted")]
+    assert first > 70
+    assert second < 14
+    assert 1 == len(swf.timers)
 
 
 def test_progress_is_told_with_every_answer():

@@ -114,6 +114,64 @@ def test_a_shard_is_started_as_its_execution_was_with_its_share_of_the_bounds():
     assert (5, 2.0, 10) == (order.max_open, order.rate_per_s, order.max_failures)
 
 
+def test_a_canceled_execution_waits_for_the_grace_of_its_shards_then_ends_them():
+    """A shard's own 60 s begin when it hears of it: twice as long, and none outlives its root."""
+    world = World(Swf())
+    decider = decider_of(flow_of(many={"generators": [numbers(100)]}), shard_size=30)
+    decide(world.root, decider)
+    world.deliver()
+    world.root.request_cancel()
+    decide(world.root, decider)
+    world.deliver()
+    assert 4 == len(world.root.kinds("RequestCancelExternalWorkflowExecutionInitiated"))
+
+    world.root.advance(119)
+    assert not world.root.has_decision_task
+    world.root.advance(1)
+    answer = decide(world.root, decider)
+
+    assert "WorkflowExecutionCanceled" == world.root.status
+    assert sorted(world.starts) == sorted(workflow_id for workflow_id, _ in answer.terminate)
+    assert all(run_id for _, run_id in answer.terminate)
+
+
+def test_a_fan_out_goes_to_shards_with_what_was_frozen_before_it():
+    """What counts is the whole run; a single instance never costs a shard."""
+    world = World(Swf())
+    flow = flow_of(
+        first={"generators": [numbers(15)]},
+        second={"requires": ["first"], "generators": [numbers(5, "b")]},
+        single={"requires": ["second"]},
+        third={"requires": ["single"], "generators": [numbers(2, "c")]},
+    )
+
+    play_world(world, decider_of(flow, shard_size=20))
+
+    own = {one["activityType"]["name"] for one in world.root.kinds("ActivityTaskScheduled")}
+    assert {"flow_first", "flow_second", "flow_single"} == own
+    assert ["workflow.third.1.1"] == [name.rpartition(".")[0] for name in world.starts]
+
+
+def test_what_shards_tell_their_execution_is_no_signal_of_the_user_s():
+    """A custom decider sees its own signals only."""
+    seen = []
+
+    def decider(schedule, context=None):
+        seen.append([one.name for one in schedule.signals])
+        schedule("all", flow.many)
+
+    flow = flow_of(decider=decider, many={"generators": [numbers(60)]})
+    world = World(Swf())
+    world.root.signal("mine")
+
+    play_world(world, decider_of(flow, shard_size=20), workers=5)
+
+    assert "garcon.scheduled" in {
+        one["signalName"] for one in world.root.kinds("WorkflowExecutionSignaled")
+    }
+    assert [["mine"]] * len(seen) == seen
+
+
 def test_an_order_and_a_result_without_attempts_say_nothing_of_them():
     """Inputs of shards stay what they were, so that histories of before replay."""
     world = World(Swf())

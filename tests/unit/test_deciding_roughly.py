@@ -19,7 +19,7 @@ from tests.unit.deciding import decider_of, flow_of, numbers
 from tests.unit.rough_world import Ledger, Rough, RoughSwf, RoughWorld
 from tests.unit.test_deciding_at_random import assert_folds_alike
 
-EXAMPLES = int(os.environ.get("GARCON_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("GARCON_EXAMPLES", "40"))
 
 ACTIVITIES = st.fixed_dictionaries(
     {
