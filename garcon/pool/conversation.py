@@ -66,6 +66,7 @@ class DecisionTask:
         taken_at_s: when it came, loop time.
         timeout_s: how long the engine waits for its answer.
         replies: what the decider says.
+        pid: the decider's process, None before there is one.
     """
 
     number: int
@@ -79,6 +80,7 @@ class DecisionTask:
     taken_at_s: float
     timeout_s: float
     replies: asyncio.Queue[Frame] = field(default_factory=asyncio.Queue)
+    pid: int | None = None
 
     @property
     def polled(self) -> str:
@@ -92,7 +94,12 @@ class DecisionTask:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """Return what a log line says of this task."""
+        """Return what a log line says of this task: `pid` is its decider's, once it has one."""
+        return {**self.names, "pid": self.pid}
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """Return whose decision it is."""
         return {"workflow": self.workflow_id, "run": self.run_id}
 
 
@@ -239,6 +246,7 @@ class Decider:
             ServiceError: the engine refuses to give the history.
         """
         self.queued += 1
+        task.pid = self.child.pid
         attempt = asyncio.ensure_future(self._attempt(task))
         ends: set[asyncio.Future[Any]] = {attempt, self._ended}
         try:

@@ -441,7 +441,7 @@ class Deciding:
             await self._fail(task, text)
             return
         level = logging.WARNING
-        log_event(logger, level, "decision.again", **task.fields, why=verdict, attempt=blames)
+        log_event(logger, level, "decision.again", **task.fields, why=verdict, in_a_row=blames)
         await self._ask_again(task, blames_run=True)
 
     async def _hold(self, task: DecisionTask, hold_s: float) -> None:

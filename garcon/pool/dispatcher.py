@@ -427,4 +427,5 @@ class Dispatcher:
 
 def _tell_deaf(seat: Seat, error: FrameError) -> None:
     """Note a worker that is dying or deaf: its exit is told soon, and answers the task."""
-    log_event(logger, logging.WARNING, "worker.deaf", slot=seat.child.slot, why=error)
+    slot, pid = seat.child.slot, seat.child.pid
+    log_event(logger, logging.WARNING, "worker.deaf", slot=slot, pid=pid, why=error)

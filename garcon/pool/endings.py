@@ -134,7 +134,8 @@ class Endings:
         try:
             await seat.child.stream.send("cancel", task=task.number)
         except FrameError as error:
-            log_event(logger, logging.WARNING, "worker.deaf", slot=seat.child.slot, why=error)
+            slot, pid = seat.child.slot, seat.child.pid
+            log_event(logger, logging.WARNING, "worker.deaf", slot=slot, pid=pid, why=error)
 
     # -- for want of memory -------------------------------------------------------------------
 

@@ -168,7 +168,7 @@ def _activity_task(task: ActivityTask, now_s: float) -> dict[str, Any]:
 
 
 def _decision_task(task: DecisionTask, now_s: float) -> dict[str, Any]:
-    return {**task.fields, "for_s": round(now_s - task.taken_at_s, 3)}
+    return {**task.names, "for_s": round(now_s - task.taken_at_s, 3)}
 
 
 def _figures(vital: Vital | None) -> dict[str, Any]:

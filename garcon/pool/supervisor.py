@@ -407,7 +407,7 @@ class Supervisor:
             await child.stream.send("stop")
         except FrameError:
             # It is on its way out already, or deaf: the drain's deadline ends it.
-            log_event(logger, logging.DEBUG, "child.deaf", slot=slot)
+            log_event(logger, logging.DEBUG, "child.deaf", slot=slot, pid=child.pid)
 
     def _retire(self, slot: int) -> None:
         """Give the child in this slot nothing more.

@@ -324,7 +324,7 @@ def test_a_decider_that_takes_nothing_is_ended(tmp_path):
     asyncio.run(scenario())
 
 
-def test_a_run_that_kills_its_deciders_is_failed_with_the_reason(tmp_path):
+def test_a_run_that_kills_its_deciders_is_failed_with_the_reason(tmp_path, caplog):
     """Three in a row are enough; the timer would loop for ever."""
 
     async def scenario() -> None:
@@ -339,6 +339,9 @@ def test_a_run_that_kills_its_deciders_is_failed_with_the_reason(tmp_path):
             responses = await pool.responses(BLAMES_MAX)
             assert all(map(is_again, responses[:-1]))
             assert "3 decisions in a row" in failure_of(responses[-1])
+            told = [one.garcon_event for one in caplog.records]
+            again = [one for one in told if one["event"] == "decision.again"]
+            assert [(one["in_a_row"], one["pid"]) for one in again] == [(1, 4711), (2, 4711)]
             assert "killed by SIGSEGV" in failure_of(responses[-1])
 
     asyncio.run(scenario())
