@@ -6,9 +6,11 @@ from collections import Counter
 
 import pytest
 
+from garcon import task
 from garcon.outcome import Failure, Kind, encode_failure
 from garcon.planning.fanout import FanOut
 from garcon.planning.shards import decode_order, decode_result
+from garcon.runner import Sync
 from tests.unit.deciding import decider_of, flow_of, numbers
 from tests.unit.swf_histories import Swf, World, decide, play_world
 
@@ -170,6 +172,30 @@ def test_what_shards_tell_their_execution_is_no_signal_of_the_user_s():
         one["signalName"] for one in world.root.kinds("WorkflowExecutionSignaled")
     }
     assert [["mine"]] * len(seen) == seen
+
+
+def test_a_custom_decider_gets_results_of_shards_that_no_task_reads():
+    """What it reads itself cannot be known: all of it is carried."""
+    seen = []
+
+    @task.decorate()
+    def read(activity, number):
+        """Read what a generator gave."""
+
+    def decider(schedule):
+        seen.append(schedule("all", flow.many).result)
+
+    filled = Sync(read.fill(number="number"))
+    flow = flow_of(decider=decider, many={"generators": [numbers(50)], "run": filled})
+    world = World(Swf())
+
+    play_world(
+        world,
+        decider_of(flow, shard_size=20),
+        lambda swf, one: swf.complete(one, {str(one.input["number"]): 1}),
+    )
+
+    assert [{str(number): 1 for number in range(50)}] == seen
 
 
 def test_an_order_and_a_result_without_attempts_say_nothing_of_them():

@@ -180,6 +180,22 @@ def test_sampled_decisions_are_checked_against_the_whole_history():
     assert len(swf.tasks) == mended.open
 
 
+def test_a_state_that_had_gone_wrong_is_told_with_the_answer():
+    """Nobody should have to find out by what is scheduled twice."""
+    swf = run_of(2)
+    decider = decider_of(flow_of(many={"generators": [numbers(300)]}))
+    decider._kept = KeptStates(check_every=1)
+    assert () == decide(swf, decider).notes
+    swf.advance(0)
+    swf.complete(swf.start(1)[0])
+    (kept,) = decider._kept._states.values()
+
+    kept.open += 1
+
+    (note,) = decide(swf, decider).notes
+    assert "differed from its history" in note
+
+
 def test_few_decisions_are_checked():
     """One in five thousand, by the task: the same wherever it is decided."""
     kept = KeptStates()
@@ -211,6 +227,18 @@ def test_a_history_that_takes_too_long_is_asked_for_again():
     decide(swf, decider_of(flow))
 
     assert swf.status is None
+
+
+def test_an_attempt_reads_one_page_however_slow_it_is():
+    """Else the next one would begin where this one did, and none would ever end."""
+    swf = run_of(2)
+    flow = flow_of(many={"generators": [numbers(300)]})
+    ticks = iter(range(0, 10_000, 600))
+    slow = FlowDecider(flow, describe(flow), clock=lambda: float(next(ticks)))
+
+    answer = slow.decide(swf.poll(), lambda: swf.older(1_000))
+
+    assert not answer.is_unread
 
 
 def test_a_history_that_was_read_the_second_time_counts_no_more():
