@@ -201,14 +201,14 @@ class RoughWorld(World):
     def _signal(self, sender: Swf, found: dict[str, Any], event_id: int) -> None:
         cause = "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED"
         kind = "SignalExternalWorkflowExecutionFailed"
-        found["initiatedEventId"] = event_id
+        found = {**found, "initiatedEventId": event_id}
         if not self._is_refused(sender, kind, found, cause):
             super()._signal(sender, found, event_id)
 
     def _cancel(self, sender: Swf, found: dict[str, Any], event_id: int) -> None:
         cause = "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION"
         kind = "RequestCancelExternalWorkflowExecutionFailed"
-        found["initiatedEventId"] = event_id
+        found = {**found, "initiatedEventId": event_id}
         if not self._is_refused(sender, kind, found, cause):
             super()._cancel(sender, found, event_id)
 
