@@ -84,6 +84,22 @@ def test_status_shows_who_runs_what(place, runtime, data):
     assert [] == [path.name for path in runtime.iterdir() if path.suffix != ".journal"]
 
 
+def test_status_is_watched_until_it_is_interrupted(place, runtime):
+    """Each look is one more line; Ctrl-C is no failure. Another flow's pool is not shown."""
+    pool = place.start_pool(GATED)
+    pool.wait_for_text("event=pool.ready")
+    words = ("status", GATED, "--watch", "--every", "0.2", "--json")
+    watching = place.start("-c", COMMAND, *words)
+    wait_until(lambda: len(watching.out().splitlines()) >= 3, "three looks")
+
+    os.kill(watching.pid, signal.SIGINT)
+
+    assert 0 == watching.wait(), watching.err()
+    looks = [json.loads(line) for line in watching.out().splitlines()]
+    assert {pool.pid} == {one["pid"] for one in looks}
+    assert looks[0]["uptime_s"] < looks[1]["uptime_s"] < looks[2]["uptime_s"]
+
+
 def test_status_after_a_kill_forgets_the_pool(place, runtime):
     """Its socket is still there, and nobody listens."""
     pool = place.start_pool(GATED)

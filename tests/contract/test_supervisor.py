@@ -110,6 +110,34 @@ def test_the_first_signal_lets_running_tasks_end(engine, tmp_path, gate):
     assert kinds.count("ActivityTaskStarted") == 2
 
 
+def test_status_and_log_tell_of_a_lost_engine_its_return_and_a_stop(engine, tmp_path, gate):
+    """What an operator asks first."""
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url), gated(tmp_path)) as house:
+            await busy(house, 2)
+            look, line = house.supervisor._observatory.status.document, house.supervisor._service
+            assert (True, "serving") == told_of(await look())
+            line._on_connection(True, "nobody answers")
+            assert (False, "serving") == told_of(await look())
+            line._on_connection(False, "somebody does")
+            assert (True, "serving") == told_of(await look())
+            tell(signal.SIGTERM)
+            await house.until_told("event=pool.stopping")
+            assert (True, "stopping") == told_of(await look())
+            gate.touch()
+            with pytest.raises(Interrupted):
+                await house.ended()
+            (lost,) = house.lines_with("event=engine.lost")
+            (back,) = house.lines_with("event=engine.back")
+            assert ("nobody answers" in lost, "somebody does" in back) == (True, True)
+
+    def told_of(document: dict) -> tuple[bool, str]:
+        return document["engine_reachable"], document["state"]
+
+    asyncio.run(scenario())
+
+
 def test_the_second_signal_ends_the_tasks_and_still_answers_for_them(engine, tmp_path):
     """The next pool need not wait for a timeout."""
 
