@@ -42,7 +42,7 @@ from garcon.planning.plan import (
 )
 from garcon.planning.response import Response
 from garcon.planning.resuming import earlier_of
-from garcon.planning.sharding import EVENTS_PER_INSTANCE, is_bounded, plan_slices
+from garcon.planning.sharding import EVENTS_PER_INSTANCE, is_bounded, plan_slices, share_of
 from garcon.planning.soundness import EVENTS_MAX
 from garcon.planning.verdict import Judged, judge
 
@@ -72,7 +72,6 @@ class Planning(Response):
     allowance: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     _room: int = field(init=False, default=0)
-    _is_paced: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -261,10 +260,12 @@ class Planning(Response):
         And after how many seconds its rate lets more through, None where that is not the limit.
         """
         room, scheduled = OPEN_MAX, self._scheduled_of.get(activity.name, 0)
-        if is_bounded(activity) and self.shards_of(activity.name):
-            return 0, None  # shards have the whole of its bounds; their end is news
+        shards = self.shards_of(activity.name) if is_bounded(activity) else 0
+        if shards and activity.rate_per_s is not None:
+            return 0, None  # shards have the whole of its rate; their end is news
         if activity.max_open is not None:
-            room = activity.max_open - self.open_of(activity.name)
+            in_shards = shards * share_of(activity, activity.max_open)
+            room = activity.max_open - self.open_of(activity.name) - in_shards
         if activity.rate_per_s is None:
             return room, None
         moments = self.state.scheduled_at.get(activity.name, ())

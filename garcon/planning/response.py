@@ -52,6 +52,7 @@ class Response:
     _started_of: dict[str, int] = field(init=False, default_factory=dict)
     _timers: set[str] = field(init=False, default_factory=set)
     _more: bool = field(init=False, default=False)
+    _is_paced: bool = field(init=False, default=False)
     _due_s: list[float] = field(init=False, default_factory=list)
     _notes: list[str] = field(init=False, default_factory=list)
 
@@ -141,7 +142,7 @@ class Response:
 
     def start_shard(self, activity: str, decision: Decision) -> bool:
         """Add the start of a shard of an activity; return False where it has to wait."""
-        if self._more or self.state.now_s < refused_until_s(self.state):
+        if self._waits():
             return False
         if not self._batch.add(decision):
             self._more = True
@@ -149,10 +150,18 @@ class Response:
         self._started_of[activity] = self._started_of.get(activity, 0) + 1
         return True
 
+    def _waits(self) -> bool:
+        """Whether nothing is said to other executions now: SWF refused, or the response is cut.
+
+        What the pace cuts short has to be the beginning of what would be decided without one.
+        """
+        refused = self.state.now_s < refused_until_s(self.state)
+        return self._more or self._is_paced or refused
+
     def signal_parent(self) -> None:
         """Tell a shard's parent that all is scheduled; a full response leaves it for the next."""
         parent = self.state.start.parent
-        if parent is not None and self.state.now_s >= refused_until_s(self.state):
+        if parent is not None and not self._waits():
             self._batch.add(
                 make.signal_execution(parent["workflowId"], parent["runId"], SCHEDULED_SIGNAL)
             )

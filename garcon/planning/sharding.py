@@ -94,10 +94,12 @@ def _free_shards(planning: Planning, activity: ActivityDescription, fan_out: Fan
         filling = sum(not one.is_scheduled for one in fan_out.open_slices)
         free = max(FILLING_MAX - planning.filling(), 1 - filling)
         return min(free, OPEN_MAX - planning.shards_of())
-    if planning.open_of(activity.name):
-        return 0  # the bounds are taken as long as this history has something open itself
+    free = _shares(activity)
+    if activity.max_open is not None:
+        own = planning.open_of(activity.name)
+        free = min(free, (activity.max_open - own) // share_of(activity, activity.max_open))
     # A shard holds its share of the bounds until it has closed.
-    return _shares(activity) - planning.shards_of(activity.name)
+    return free - planning.shards_of(activity.name)
 
 
 def is_bounded(activity: ActivityDescription) -> bool:
@@ -108,6 +110,11 @@ def is_bounded(activity: ActivityDescription) -> bool:
 def _shares(activity: ActivityDescription) -> int:
     """Return among how many shards the activity's own bounds are divided."""
     return max(1, min(FILLING_MAX, activity.max_open or FILLING_MAX))
+
+
+def share_of(activity: ActivityDescription, max_open: int) -> int:
+    """Return how many instances one shard of an activity may have open of the `max_open` of all."""
+    return max(1, max_open // _shares(activity))
 
 
 def _size(activity: ActivityDescription, attempt: int) -> int:
@@ -179,7 +186,7 @@ def _order_for_all(
         root={"domain": state.domain, "workflow_id": state.workflow_id, "run_id": state.run_id},
         context={key: context[key] for key in read},
         carry=needs.carry,
-        max_open=activity.max_open and max(1, activity.max_open // shares),
+        max_open=activity.max_open and share_of(activity, activity.max_open),
         rate_per_s=activity.rate_per_s and activity.rate_per_s / shares,
         max_failures=failures_allowed(activity, manifest.count),
     )

@@ -10,6 +10,7 @@ from garcon import task
 from garcon.outcome import Failure, Kind, encode_failure
 from garcon.planning.fanout import FanOut
 from garcon.planning.shards import decode_order, decode_result
+from garcon.replay import check_replay
 from garcon.runner import Sync
 from tests.unit.deciding import decider_of, flow_of, numbers
 from tests.unit.swf_histories import Swf, World, decide, play_world
@@ -198,6 +199,37 @@ def test_a_custom_decider_gets_results_of_shards_that_no_task_reads():
     assert [{str(number): 1 for number in range(50)}] == seen
 
 
+def test_what_the_pace_cuts_short_is_followed_by_nothing_for_others():
+    """Neither a shard nor a word to the parent: it replays as the beginning of what was due."""
+    world = World(Swf())
+    flow = flow_of(
+        own={"generators": [numbers(10)], "retry": 1},
+        other={"generators": [numbers(200, "b")], "retry": 1},
+    )
+    decider = decider_of(flow, shard_size=20)
+    decide(world.root, decider)
+    world.deliver()
+    shard = world.runs[world.starts[0]]
+    decide(shard, decider)
+    for run in (world.root, shard):
+        run.fail(*run.start())
+        decide(run, decider, allowance=0)
+        assert ["StartTimer"] == [one["decisionType"] for one in run.responses[-1]]
+    shard.advance(1)
+    decide(shard, decider)
+    world.deliver()
+    decide(world.root, decider, allowance=0)
+    assert "StartChildWorkflowExecution" not in str(world.root.responses[-1])
+
+    play_world(world, decider)
+
+    assert "WorkflowExecutionCompleted" == world.root.status
+    for run in (world.root, shard):
+        names = {"workflowId": run.workflow_id, "runId": run.run_id}
+        document = {"domain": "domain", "execution": names, "events": run.events}
+        assert check_replay(decider_of(flow, shard_size=20), document, world.fetch_run) > 3
+
+
 def test_an_order_and_a_result_without_attempts_say_nothing_of_them():
     """Inputs of shards stay what they were, so that histories of before replay."""
     world = World(Swf())
@@ -231,6 +263,28 @@ def test_max_open_holds_while_a_run_moves_into_shards(short):
     assert "WorkflowExecutionCompleted" == world.root.status
     assert len(world.runs) > 1
     assert 6 == max(most)
+
+
+@pytest.mark.parametrize("bound", [{"max_open": 6}, {"rate": "50/s"}])
+def test_a_straggler_of_the_root_stops_no_shard(short, bound):
+    """One of six places is taken for hours; the others go on in shards."""
+    short(moves=60)
+    world = World(Swf())
+    slow, most = [], []
+
+    def work(swf, one):
+        slow.extend([one] if not slow else [])
+        most.append(sum(len(run.tasks) for run in world.open_runs))
+        if one is not slow[0] or (len(tries(world)) == 80 and len(most) % 50 == 0):
+            swf.complete(one)
+
+    flow = flow_of(many={"generators": [numbers(80)], **bound})
+    play_world(world, decider_of(flow), work)
+
+    assert 80 == len(tries(world))
+    assert len(world.runs) > 1
+    if "max_open" in bound:
+        assert max(most) <= 6
 
 
 def test_max_open_holds_over_all_uses_of_an_activity():
