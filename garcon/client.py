@@ -143,7 +143,8 @@ def default_path(cwd: Path) -> Path:
     """Return where the local engine keeps its file for a command that runs in `cwd`."""
     cwd = cwd.absolute()
     for folder in (cwd, *cwd.parents):
-        if (folder / ".garcon").is_dir() or (folder / "pyproject.toml").is_file():
+        # os.path's words answer False where nothing may be looked at, pathlib's raise.
+        if os.path.isdir(folder / ".garcon") or os.path.isfile(folder / "pyproject.toml"):
             return folder / ".garcon" / "engine.db"
     return cwd / ".garcon" / "engine.db"
 

@@ -264,8 +264,10 @@ def read_document(path: str | Path) -> dict[str, Any]:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
         names = (document["domain"], document["execution"]["workflowId"])
         known = bool(names and document["execution"]["runId"] and document["events"][0]["eventId"])
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} cannot be read: it is not UTF-8") from None
     except (ValueError, LookupError, TypeError):
         known = False
     if not known:

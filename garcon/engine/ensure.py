@@ -72,7 +72,7 @@ def ensure_engine(
     url = _answering_url(files, _ANSWER_S)
     if url is not None:
         return url
-    if files.db.is_dir():
+    if os.path.isdir(files.db):  # False, and no error, where nothing may be looked at
         raise EngineStartError(f"engine: {files.db} is a folder; name a file in it")
     until_s = time.monotonic() + timeout_s
     try:

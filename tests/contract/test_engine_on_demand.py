@@ -314,6 +314,28 @@ def test_a_folder_in_place_of_the_file_is_told(tmp_path: Path) -> None:
     assert not EngineFiles.of(tmp_path).starting.exists()
 
 
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Have no rights of root meanwhile, which may look everywhere."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_a_file_in_a_folder_of_somebody_else_is_one_line(tmp_path: Path) -> None:
+    """No permission to look is told as such, and is no accident."""
+    folder = tmp_path / "theirs"
+    folder.mkdir(mode=0o000)
+    refused = pytest.raises(EngineStartError, match=r"cannot write beside .*: Permission denied")
+
+    with nobody(), refused:
+        ensure_engine(folder / "engine.db")
+
+
 def test_folder_that_cannot_be_made_is_an_error_with_its_path(tmp_path: Path) -> None:
     """A file where the folder should be: one line with the path, no traceback of OSError."""
     (tmp_path / "file").touch()
