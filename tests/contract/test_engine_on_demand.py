@@ -314,7 +314,7 @@ def test_a_folder_in_place_of_the_file_is_told(tmp_path: Path) -> None:
     assert not EngineFiles.of(tmp_path).starting.exists()
 
 
-@contextmanager
+@contextlib.contextmanager
 def nobody() -> Iterator[None]:
     """Have no rights of root meanwhile, which may look everywhere."""
     user = os.geteuid()
