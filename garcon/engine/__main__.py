@@ -250,7 +250,10 @@ async def _serve(
     server = EngineServer(settings, clock=clock, nonce=lease.nonce if lease else None)
     try:
         url = await server.start()
-    except OSError as error:
+    except BaseException as error:
+        await server.stop()
+        if not isinstance(error, OSError):
+            raise
         where = f"{settings.host}:{settings.port}" if settings.port else settings.host
         code = error.errno or 0  # below 0: a name that is not known
         why = os.strerror(code) if code > 0 else error.strerror

@@ -70,11 +70,11 @@ class Database:
         self.path = path
         self._connection = _connect(path)
         try:
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if full_sync else 'NORMAL'}")
             schema.prepare(self._connection)
         except BaseException:
             self._connection.close()
             raise
-        self._connection.execute(f"PRAGMA synchronous = {'FULL' if full_sync else 'NORMAL'}")
         self._unchecked = 0
         self._fresh = _Fresh()
 
@@ -332,11 +332,16 @@ def _connect(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, cached_statements=256
     )
-    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA wal_autocheckpoint = 0")
-    connection.execute("PRAGMA cache_size = -16384")
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("PRAGMA cache_size = -16384")
+    except BaseException:
+        # A file that is none of SQLite's says so at the first of them.
+        connection.close()
+        raise
     return connection
 
 
