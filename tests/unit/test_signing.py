@@ -9,15 +9,15 @@ import botocore.auth
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.credentials import ReadOnlyCredentials
+from botocore.credentials import Credentials, ReadOnlyCredentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from garcon.pool.signing import CONTENT_TYPE, PlaneSigner
 
 URLS = ("https://swf.eu-west-1.amazonaws.com", "http://127.0.0.1:8700", "http://[::1]:8700/")
-PLAIN = ReadOnlyCredentials("AKID", "SECRET", None, None)
-SESSION = ReadOnlyCredentials("AKID", "SEC/RET+", "TOKEN/with+signs==", None)
+PLAIN = Credentials("AKID", "SECRET").get_frozen_credentials()
+SESSION = Credentials("AKID", "SEC/RET+", "TOKEN/with+signs==").get_frozen_credentials()
 
 
 def by_botocore(
