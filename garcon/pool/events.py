@@ -79,6 +79,9 @@ EVENTS: Mapping[str, Event] = {
     "child.silent": Event(
         "WARNING", "A child has closed its connection, or sent what is no message; it is killed."
     ),
+    "child.stopped": Event(
+        "WARNING", "A child was stopped by a signal and would do no more work; it is replaced."
+    ),
     "child.stacks": Event(
         "WARNING", "A child is asked where it is in its code; its stacks follow."
     ),
@@ -150,6 +153,11 @@ EVENTS: Mapping[str, Event] = {
     "engine.not_started": Event("ERROR", "The local engine could not be started again."),
     "type.registered": Event("INFO", "A domain or type was registered for the first time."),
     "poll.failed": Event("WARNING", "A poll was refused or throttled; its list rests `pause_s`."),
+    "answer.again": Event(
+        "WARNING",
+        "The engine answers, but cannot keep what it is told (its disk may be full; its log says): "
+        "tried on.",
+    ),
     "answer.lost": Event("ERROR", "An answer could not be delivered in the time of its task."),
     "answer.refused": Event(
         "ERROR or WARNING", "The engine refused an answer; WARNING where it knows the task no more."

@@ -11,9 +11,11 @@ of the loop and never more memory than `FRAME_MAX`.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import socket
 import struct
+import termios
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -350,6 +352,18 @@ class FrameStream:
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), deadline_s)
         return self._ended.is_set()
+
+    def has_untaken(self) -> bool:
+        """Whether the peer has not read all that was sent; False where the system cannot tell."""
+        transport = self._writer.transport
+        if transport.is_closing():
+            return False
+        count = bytearray(struct.calcsize("i"))
+        try:
+            fcntl.ioctl(transport.get_extra_info("socket"), termios.TIOCOUTQ, count)
+        except OSError:
+            return False
+        return any(count) or transport.get_write_buffer_size() > 0
 
     def close(self) -> None:
         """Close at once; what the peer has not taken is dropped."""

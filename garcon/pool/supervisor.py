@@ -129,6 +129,8 @@ class Supervisor:
             self._observatory.vitals.on_look.append(
                 lambda seen, _: sized.note_memory(self._memory_of_workers(seen))
             )
+        self._observatory.vitals.on_look.append(self._end_stopped)
+        self._stopped_pids: frozenset[int] = frozenset()
         self._described = asyncio.Event()
         self._flow: FlowDescription | None = None
         self._starting: dict[int, asyncio.Task[Any]] = {}
@@ -464,6 +466,25 @@ class Supervisor:
         slots = self._pool.slots.values()
         pids = [slot.pid for slot in slots if slot.kind is ChildKind.WORKER]
         return [seen[pid].memory for pid in pids if pid is not None and pid in seen]
+
+    def _end_stopped(self, seen: Mapping[int, Vital], _: float) -> None:
+        """Replace children that were stopped by a signal, which is an end that nobody tells of.
+
+        An idle one would be given the next task, and hold it for all of its time. One that has not
+        taken what it was sent was given it as it stood already; it has until the next look. But a
+        task that was begun keeps its time: somebody may want to look at it.
+        """
+        stopped = frozenset(pid for pid, vital in seen.items() if vital.is_stopped)
+        again, self._stopped_pids = stopped & self._stopped_pids, stopped
+        for slot in self._pool.slots.values():
+            child = self._child(slot.number)
+            if child is None or child.pid not in stopped or slot.state is State.KILLING:
+                continue
+            never_began = child.pid in again and child.stream.has_untaken()
+            if never_began or not self._service.is_busy(slot.number):
+                log_event(logger, logging.WARNING, "child.stopped", slot=slot.number, pid=child.pid)
+                self._retire(slot.number)  # before the fact is read it could be given a task
+                self._facts.put_nowait(KillAsked(slot.number))
 
     def _on_overdue(self, slot: int) -> None:
         """Have a child that overran its time write where it hangs, and end it."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psutil
 
@@ -29,11 +29,13 @@ class Vital:
         memory: bytes that are its own.
         cpu_s: CPU seconds since its start.
         cpu: CPUs used since the look before, 1.0 for one whole CPU; None at the first look.
+        is_stopped: it was stopped by a signal and runs no more until it is told to go on.
     """
 
     memory: int
     cpu_s: float
     cpu: float | None = None
+    is_stopped: bool = False
 
 
 def read_vital(pid: int) -> Vital | None:
@@ -42,10 +44,11 @@ def read_vital(pid: int) -> Vital | None:
         process = psutil.Process(pid)
         with process.oneshot():
             times = process.cpu_times()
+            is_stopped = process.status() == psutil.STATUS_STOPPED
             memory = process.memory_full_info().uss
     except (psutil.Error, OSError):
         return None
-    return Vital(memory, times.user + times.system)
+    return Vital(memory, times.user + times.system, is_stopped=is_stopped)
 
 
 class Vitals:
@@ -87,7 +90,7 @@ class Vitals:
         if before is None or now_s <= self._seen_s:
             return vital
         used = (vital.cpu_s - before.cpu_s) / (now_s - self._seen_s)
-        return Vital(vital.memory, vital.cpu_s, max(0.0, used))
+        return replace(vital, cpu=max(0.0, used))
 
 
 def _read_all(pids: list[int]) -> dict[int, Vital]:

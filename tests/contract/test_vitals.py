@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,27 @@ def test_memory_is_what_a_process_has_for_itself():
     assert 30 * MEGA < vital.memory < 80 * MEGA
     assert vital.cpu_s > 0
     assert read_vital(child.pid) is None
+
+
+def test_a_process_that_was_stopped_is_told_from_one_that_sleeps():
+    """It still has its memory and its time; it only runs no more."""
+    program = "import sys; print('up', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        sleeping = read_vital(child.pid)
+        child.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED)
+        stopped = read_vital(child.pid)
+        child.send_signal(signal.SIGCONT)
+        child.communicate()
+
+    assert sleeping is not None
+    assert not sleeping.is_stopped
+    assert stopped is not None
+    assert stopped.is_stopped
 
 
 def test_cpu_is_what_was_used_between_two_looks():

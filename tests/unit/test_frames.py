@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 
@@ -151,6 +152,25 @@ def test_what_a_peer_leaves_untaken_is_bounded() -> None:
             await stream.send("run", bytes(FRAME_MAX - 1000))
 
     joined(test, 0.05)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SIOCOUTQ of unix(7) is Linux's")
+def test_what_a_peer_has_not_read_yet_is_known() -> None:
+    """Of a frame as well that the kernel took at once; not of a peer that is gone."""
+
+    async def test(stream: FrameStream, theirs: socket.socket) -> None:
+        assert not stream.has_untaken()
+        await stream.send("run", b"body")
+        assert stream.has_untaken()
+        assert theirs.recv(10)
+        assert stream.has_untaken()
+        assert theirs.recv(1_000)
+        assert not stream.has_untaken()
+        await stream.send("run", b"body")
+        stream.close()
+        assert not stream.has_untaken()
+
+    joined(test, 5)
 
 
 def test_sending_to_a_peer_that_left_is_an_error_of_frames() -> None:
