@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from garcon.engine.core.faults import Fault
+from garcon.engine.service.operations import OPERATIONS
+from garcon.engine.service.tasks import Call
 from garcon.engine.testing import Engine
 from tests.contract.engine.swf import RUN, Swf, client
 
@@ -233,3 +237,39 @@ def test_types_are_listed_by_name_and_version_and_by_status(swf: Swf, kind: str)
     assert (first + second, end) == ([*sorted(first + second)], None)
     assert shown(reverseOrder=True)[0] == (first + second)[::-1]
     assert listing(domain="dom", registrationStatus="DEPRECATED")["typeInfos"] == []
+
+
+def at_once(engine: Engine, operation: str, *given: dict[str, Any]) -> list[str]:
+    """Make calls that share a turn; return the codes of their faults, empty for what was done."""
+
+    async def ask() -> list[Any]:
+        call = Call(None, lambda: True)
+        calls = [OPERATIONS[operation](engine.server.kernel, one, call) for one in given]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    answers = engine.call(ask)
+    return [answer.code if isinstance(answer, Fault) else "" for answer in answers]
+
+
+def test_what_is_asked_for_in_one_turn_knows_of_each_other(
+    swf: Swf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names are taken once, and quotas are not passed by a crowd."""
+    kept = {"workflowExecutionRetentionPeriodInDays": "1"}
+    names = [{"name": name, **kept} for name in ("a", "a", "b")]
+    with monkeypatch.context() as patch:
+        patch.setattr("garcon.engine.service.registration.MAX_DOMAINS", 2)
+        wanted = ["", "DomainAlreadyExistsFault", "LimitExceededFault"]
+        assert at_once(swf.engine, "RegisterDomain", *names) == wanted
+        patch.setattr("garcon.engine.service.registration.MAX_TYPES", 2)
+        types = [{"domain": "dom", "name": name, "version": "1"} for name in ("t", "t", "u")]
+        wanted = ["", "TypeAlreadyExistsFault", "LimitExceededFault"]
+        assert at_once(swf.engine, "RegisterActivityType", *types) == wanted
+        patch.setattr("garcon.engine.service.runs.MAX_OPEN_EXECUTIONS", 1)
+        flow = {"name": "flow", "version": "1"}
+        run = {"domain": "dom", "workflowType": flow, **RUN}
+        starts = [{**run, "workflowId": name} for name in ("v", "v", "w")]
+        wanted = ["", "WorkflowExecutionAlreadyStartedFault", "LimitExceededFault"]
+        assert at_once(swf.engine, "StartWorkflowExecution", *starts) == wanted
+    left = swf.api.list_domains(registrationStatus="REGISTERED")["domainInfos"]
+    assert [one["name"] for one in left] == ["a", "dom"]

@@ -278,6 +278,92 @@ def test_forbidden_names_are_refused(swf: Swf, value: str) -> None:
         assert code == "ValidationException"
 
 
+NAMED = {"name": "n", "version": "1"}
+KEPT = {"workflowExecutionRetentionPeriodInDays": "1"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "given", "path"),
+    [
+        ("register_domain", {**KEPT, "name": "a/b"}, "name"),
+        ("register_domain", {**KEPT, "name": " a"}, "name"),
+        ("describe_domain", {"name": "a "}, "name"),
+        ("register_activity_type", {"domain": "dom", **NAMED, "name": "a:b"}, "name"),
+        ("register_workflow_type", {"domain": "dom", **NAMED, "version": "1|2"}, "version"),
+        (
+            "describe_workflow_type",
+            {"domain": "dom", "workflowType": {**NAMED, "name": "arn"}},
+            "workflowType.name",
+        ),
+        (
+            "register_workflow_type",
+            {"domain": "dom", **NAMED, "defaultTaskList": {"name": "l "}},
+            "defaultTaskList.name",
+        ),
+        (
+            "register_workflow_type",
+            {"domain": "dom", **NAMED, "defaultExecutionStartToCloseTimeout": "NONE"},
+            "defaultExecutionStartToCloseTimeout",
+        ),
+        (
+            "register_activity_type",
+            {"domain": "dom", **NAMED, "defaultTaskHeartbeatTimeout": "never"},
+            "defaultTaskHeartbeatTimeout",
+        ),
+    ],
+)
+def test_what_is_registered_is_checked_as_well(
+    swf: Swf, operation: str, given: dict[str, Any], path: str
+) -> None:
+    """Names, versions, lists and durations of domains and types."""
+    code, text = swf.refusal(operation, **given)
+    assert code == "ValidationException"
+    assert f"at '{path}' failed to satisfy constraint" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "member"),
+    [
+        *(
+            ("StartTimer", {"timerId": "t", "startToFireTimeout": time}, "startToFireTimeout")
+            for time in ("NONE", "-1", "1.5")
+        ),
+        *(
+            (kind, {**given, "executionStartToCloseTimeout": time}, "executionStartToCloseTimeout")
+            for kind, given in (
+                ("StartChildWorkflowExecution", {"workflowType": FLOW, "workflowId": "c"}),
+                ("ContinueAsNewWorkflowExecution", {}),
+            )
+            for time in ("NONE", "0", "31622401")
+        ),
+        *(
+            (
+                "ScheduleLambdaFunction",
+                {"id": "l", "name": "f", "startToCloseTimeout": time},
+                "startToCloseTimeout",
+            )
+            for time in ("NONE", "0", "901")
+        ),
+        ("ScheduleLambdaFunction", {"id": "a:b", "name": "f"}, "id"),
+        ("ScheduleLambdaFunction", {"id": "l", "name": "f" * 65}, "name"),
+        ("StartChildWorkflowExecution", {"workflowType": FLOW, "workflowId": "a/b"}, "workflowId"),
+    ],
+)
+def test_what_a_decision_asks_for_is_checked_before_any_of_it_counts(
+    swf: Swf, kind: str, given: dict[str, Any], member: str
+) -> None:
+    """By its place and member; nothing is written and the token stays good."""
+    run_id = swf.start()
+    task = swf.decision()
+    decisions = [decide("RecordMarker", markerName="m"), decide(kind, **given)]
+    refused = {"taskToken": task["taskToken"], "decisions": decisions}
+    code, text = swf.refusal("respond_decision_task_completed", **refused)
+    path = f"decisions.2.member.{kind[0].lower()}{kind[1:]}DecisionAttributes.{member}"
+    assert (code, f"at '{path}' failed" in text) == ("ValidationException", True)
+    assert swf.names("w", run_id)[-1] == "DecisionTaskStarted"
+    swf.answer(task)
+
+
 def test_a_name_may_contain_arn_and_anything_else(swf: Swf) -> None:
     """Only the literal is forbidden."""
     for name in ("learn", "arn2", "tägliche Läufe №1 💡", " blank "):
