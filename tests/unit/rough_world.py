@@ -177,6 +177,7 @@ class RoughSwf(Swf):
     def _do_start_timer(self, found: dict[str, Any], completed: int) -> None:
         if self.luck.random() < self.refuses:
             failed = {"timerId": found["timerId"], "cause": "TIMER_CREATION_RATE_EXCEEDED"}
+            failed |= {"decisionTaskCompletedEventId": completed}
             self.add("StartTimerFailed", failed, wakes=True)
             return
         super()._do_start_timer(found, completed)

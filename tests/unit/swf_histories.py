@@ -221,8 +221,8 @@ class Swf:
     def _do_start_timer(self, found: dict[str, Any], completed: int) -> None:
         found["decisionTaskCompletedEventId"] = completed
         if found["timerId"] in self.timers:
-            failed = {"timerId": found["timerId"], "cause": "TIMER_ID_ALREADY_IN_USE"}
-            self.add("StartTimerFailed", failed, wakes=True)
+            cause = {"cause": "TIMER_ID_ALREADY_IN_USE"}
+            self.add("StartTimerFailed", {**found, **cause}, wakes=True)
             return
         event_id = self.add("TimerStarted", found)
         fires_s = self.now_s + float(found["startToFireTimeout"])
@@ -230,8 +230,8 @@ class Swf:
 
     def _do_cancel_timer(self, found: dict[str, Any], completed: int) -> None:
         if found["timerId"] not in self.timers:
-            failed = {"timerId": found["timerId"], "cause": "TIMER_ID_UNKNOWN"}
-            self.add("CancelTimerFailed", failed, wakes=True)
+            cause = {"cause": "TIMER_ID_UNKNOWN", "decisionTaskCompletedEventId": completed}
+            self.add("CancelTimerFailed", {**found, **cause}, wakes=True)
             return
         _, started = self.timers.pop(found["timerId"])
         canceled = {**found, "startedEventId": started, "decisionTaskCompletedEventId": completed}
