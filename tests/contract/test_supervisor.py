@@ -12,8 +12,10 @@ import pytest
 from garcon.engine.testing import engine_in_process
 from garcon.errors import BootError, EngineError, FlowError, GarconError, Interrupted
 from garcon.log import LogSettings
+from garcon.pool.autosize import first_size
 from garcon.pool.dispatcher import Dispatcher
 from garcon.pool.nursery import Nursery
+from garcon.pool.resources import Machine
 from garcon.pool.slots import ChildKind
 from tests.contract.scripted_engine import ScriptedEngine
 from tests.contract.supervisor_harness import (
@@ -339,13 +341,15 @@ def test_a_stop_while_the_engine_does_not_answer_is_obeyed_at_once():
     asyncio.run(scenario())
 
 
-def test_an_automatic_pool_knows_what_its_workers_use(engine):
-    """Else it would grow by a guess."""
+def test_an_automatic_pool_knows_its_bounds_and_what_its_workers_use(engine):
+    """It starts with what the machine has, and else would grow by a guess, or without end."""
+    first = first_size(Machine(), 3)
 
     async def scenario() -> None:
-        async with a_house(config(engine.url, procs=None)) as house:
-            await house.until_told("event=pool.ready")
+        async with a_house(config(engine.url, procs=None, max_procs=3)) as house:
+            await house.until_told(f"event=pool.ready workers={first}")
             size = house.supervisor._service._autosize
+            assert size.cap == 3
             await house.until(lambda: size._worker_memory > 0, "a look at the workers")
             tell(signal.SIGTERM)
             assert await house.ended() == 0
