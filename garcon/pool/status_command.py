@@ -69,7 +69,10 @@ def _look(which: str | None, as_json: bool, *, clear: bool) -> bool:
 
 
 def _is_meant(document: Mapping[str, Any], which: str | None) -> bool:
-    return which is None or which in (str(document["pid"]), document.get("flow"))
+    if which is None or which in (str(document["pid"]), document.get("flow")):
+        return True
+    # One that does not answer does not say its flow either: it may be the one that is looked for.
+    return "error" in document and not which.isdigit()
 
 
 def _show(out: TextIO, documents: list[dict[str, Any]], *, as_json: bool, clear: bool) -> None:
