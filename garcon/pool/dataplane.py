@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 import uuid
 from collections.abc import Generator, Mapping
@@ -34,11 +35,14 @@ from yarl import URL
 from garcon.client import Engine, boto_session, credentials_for, swf_client
 from garcon.engine.ensure import NONCE_HEADER
 from garcon.errors import EngineError, EngineUnreachable, ServiceError
+from garcon.log import log_event
 from garcon.pool.credentials import CredentialKeeper
 from garcon.pool.faults import connect_error, fault_of
 from garcon.pool.line import HelperResolver, LineWatch, OnConnection, Route
 from garcon.pool.revival import Revival
 from garcon.pool.signing import PlaneSigner
+
+logger = logging.getLogger("garcon.pool")
 
 Body: TypeAlias = "bytes | Mapping[str, Any]"
 
@@ -56,6 +60,9 @@ KEEP_ALIVE_S = 15.0
 #: Pauses between repeats: full jitter over a bound that doubles from the first to the last.
 PAUSE_FIRST_S = 0.1
 PAUSE_MAX_S = 5.0
+
+#: The attempt at which an engine that goes on failing is told: its disk may be full.
+TOLD_AT = 4
 
 #: Names whose case is folded once rather than at each call.
 _INVOCATION, _ATTEMPT = istr("amz-sdk-invocation-id"), istr("amz-sdk-request")
@@ -245,6 +252,8 @@ class DataPlane:
                     return b""
                 if not error.is_passing:
                     raise
+                if attempt == TOLD_AT and not error.is_throttle:
+                    log_event(logger, logging.WARNING, "answer.again", call=operation, why=error)
                 await _pause_before(deadline_s, next(pauses), error)
             except EngineUnreachable as error:
                 await _pause_before(deadline_s, next(pauses), error)

@@ -15,7 +15,7 @@ from garcon import client as client_module
 from garcon.client import Engine
 from garcon.errors import EngineUnreachable, ServiceError
 from garcon.pool import dataplane as module
-from garcon.pool.dataplane import DataPlane
+from garcon.pool.dataplane import TOLD_AT, DataPlane
 from garcon.pool.signing import PlaneSigner
 from tests.contract.scripted_engine import Reply, Request, Script, ScriptedEngine
 
@@ -311,6 +311,27 @@ def test_answer_gets_through_throttles_faults_and_cuts_under_one_id() -> None:
             assert attempts == [f"attempt={n}" for n in range(1, 7)]
 
     run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [(Reply.fault("InternalFailure", "no room", 500), 1), (Reply.fault("LimitExceededFault"), 0)],
+)
+def test_an_engine_that_goes_on_failing_is_told_once_an_answer(
+    fault: Reply, told: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever waits learns why nothing moves; a throttle is everyday."""
+    steps = script(*[fault] * TOLD_AT, Reply(b"{}"))
+
+    async def scenario() -> None:
+        async with ScriptedEngine(steps) as engine, DataPlane(at(engine)) as plane:
+            await plane.answer("RespondX", TASK, deadline_s=deadline())
+
+    run(scenario)
+
+    lines = [one for one in caplog.messages if one.startswith("event=answer.again")]
+    assert told == len(lines)
+    assert all("call=RespondX" in one and "no room" in one for one in lines)
 
 
 @pytest.mark.parametrize("before", [None, Reply.fault("InternalFailure", "", 500)])
