@@ -247,10 +247,10 @@ class _Step(Moves):
         self.vacate(slot, Move.EXITED, self.now_s + delay_s, quick_deaths=deaths)
         self.tell_exit("slot.died", slot, fact, delay_s)
         if not slot.booted:
-            told = f"{slot.kind.value} {slot.number} {fact.status}"
+            text = f"{slot.kind.value} {slot.number} {fact.status}"
             if fact.signal is None:
-                told += "; its traceback stands above"
-            self.count_boot_failure(told, CANNOT_BOOT)
+                text += "; its traceback stands above"
+            self.count_boot_failure(text, CANNOT_BOOT)
 
     def _stop_asked(self, fact: StopAsked) -> None:
         rules = self.pool.rules

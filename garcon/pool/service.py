@@ -167,7 +167,29 @@ class Service:
     ) -> None:
         """Begin to take work."""
         self._jobs.spawn(answer_for_the_dead(plane, engine.key, self._inherit))
-        self._dispatcher = Dispatcher(
+        dispatcher = self._dispatcher = self._new_dispatcher(plane, journal, flow)
+        deciding = self._deciding = self._new_deciding(plane, journal, flow, self._pace(engine))
+        self._desk = Desk(
+            flow,
+            engine,
+            lambda: client.swf_client(engine),
+            self._control,
+            self._display,
+            dispatcher.count_workers,
+        )
+        self.work = Work(engine, flow, plane, dispatcher, deciding)
+        for child in self._waiting.values():
+            self._employ(child)
+        self._waiting.clear()
+        self._jobs.spawn(dispatcher.run())
+        self._jobs.spawn(deciding.run())
+        if self._autosize is not None:
+            self._jobs.spawn(self._autosize.run(plane, dispatcher, flow.domain))
+
+    def _new_dispatcher(
+        self, plane: DataPlane, journal: Journal, flow: FlowDescription
+    ) -> Dispatcher:
+        return Dispatcher(
             plane,
             journal,
             flow,
@@ -179,7 +201,12 @@ class Service:
             on_end=self.on_end,
             on_fact=self._on_fact,
         )
-        self._deciding = Deciding(
+
+    def _new_deciding(
+        self, plane: DataPlane, journal: Journal, flow: FlowDescription, pace: Pace | None
+    ) -> Deciding:
+        assert self._dispatcher is not None
+        return Deciding(
             plane,
             journal,
             flow,
@@ -187,24 +214,8 @@ class Service:
             on_overdue=self._on_overdue,
             on_closing=self._on_closing,
             on_ending_tasks=self._dispatcher.ask_after,
-            pace=self._pace(engine),
+            pace=pace,
         )
-        self._desk = Desk(
-            flow,
-            engine,
-            lambda: client.swf_client(engine),
-            self._control,
-            self._display,
-            self._dispatcher.count_workers,
-        )
-        self.work = Work(engine, flow, plane, self._dispatcher, self._deciding)
-        for child in self._waiting.values():
-            self._employ(child)
-        self._waiting.clear()
-        self._jobs.spawn(self._dispatcher.run())
-        self._jobs.spawn(self._deciding.run())
-        if self._autosize is not None:
-            self._jobs.spawn(self._autosize.run(plane, self._dispatcher, flow.domain))
 
     def _inherit(self, own: OwnList) -> None:
         assert self._deciding is not None

@@ -182,10 +182,13 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         wake_s = lifecycle.next_wake_s(self._pool)
         timeout_s = None if wake_s is None else max(0.0, wake_s - loop.time())
-        try:
-            facts = [await asyncio.wait_for(self._facts.get(), timeout_s)]
-        except asyncio.TimeoutError:
-            return []
+        facts: list[Fact] = []
+        if self._facts.empty():
+            # Only then: with no time left `wait_for` would take nothing, whatever is there.
+            try:
+                facts.append(await asyncio.wait_for(self._facts.get(), timeout_s))
+            except asyncio.TimeoutError:
+                return []
         while not self._facts.empty():
             facts.append(self._facts.get_nowait())
         if any(isinstance(fact, StopAsked) for fact in facts):
@@ -244,9 +247,8 @@ class Supervisor:
 
     async def _leave(self, serving: asyncio.Task[Any]) -> None:
         """Wait until nothing is in this pool's hands, unless it is told not to wait."""
-        loop = asyncio.get_running_loop()
-        drained = loop.create_task(self._service.drain(self._config.drain_timeout_s))
-        hurried = loop.create_task(self._stop_now.wait())
+        drained = self._jobs.spawn(self._service.drain(self._config.drain_timeout_s))
+        hurried = self._jobs.spawn(self._stop_now.wait())
         await asyncio.wait({drained, hurried}, return_when=asyncio.FIRST_COMPLETED)
         if not drained.done():
             await self._service.settle(LAST_ANSWERS_S)
@@ -320,8 +322,8 @@ class Supervisor:
             code = error.exit_code if isinstance(error, GarconError) else None
             text = f"another garcon than the pool's? {error!r}" if code is None else str(error)
             if isinstance(error, FlowRefused) and code == BootError.exit_code:
-                told = error.traceback
-                log_event(logger, logging.ERROR, "import.failed", why=text, traceback=told)
+                tail = error.traceback
+                log_event(logger, logging.ERROR, "import.failed", why=text, traceback=tail)
             # Told before the nursery can tell of the end that we give it.
             killed = isinstance(error, ZygoteKilled)
             self._facts.put_nowait(ZygoteGone(generation, text, code, killed))
@@ -379,10 +381,7 @@ class Supervisor:
         try:
             while (frame := await child.stream.receive()) is not None:
                 if frame.kind == "ready":
-                    if self._child(child.slot) is not child:
-                        break  # read late: its end was told already, and it is to get nothing
-                    self._service.add(child)
-                    self._facts.put_nowait(Booted(child.slot, child.pid))
+                    self._employ(child)
                 else:
                     await self._service.on_frame(child, frame)
         except (FrameError, *UNREADABLE) as error:
@@ -390,6 +389,12 @@ class Supervisor:
                 logger, logging.ERROR, "child.torn", slot=child.slot, pid=child.pid, why=error
             )
         await self._end_silent(child)
+
+    def _employ(self, child: Child) -> None:
+        """Give work to a child that is ready, but not to one whose end was told before."""
+        if self._child(child.slot) is child:
+            self._service.add(child)
+            self._facts.put_nowait(Booted(child.slot, child.pid))
 
     async def _end_silent(self, child: Child) -> None:
         """End a child that nobody can speak to any more, should it not end by itself."""
@@ -447,14 +452,14 @@ class Supervisor:
         busy = self._service.is_busy(fact.slot)
         why = lifecycle.why_killed(self._pool, fact.slot)
         status = f"{fact.status}: {why}" if why else fact.status
-        told = {
+        used = {
             "worker": fact.slot,
             "pid": fact.pid,
             "signal": fact.signal,
             "cpu_s": fact.cpu_s,
             "peak_kb": fact.peak_kb,
         }
-        self._service.remove(fact.slot, status, told, with_zygote=fact.with_zygote)
+        self._service.remove(fact.slot, status, used, with_zygote=fact.with_zygote)
         self._facts.put_nowait(
             Exited(fact.slot, fact.pid, status, fact.signal, busy, fact.with_zygote)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
 import sys
@@ -12,11 +13,18 @@ import pytest
 from garcon.engine.testing import engine_in_process
 from garcon.errors import BootError, EngineError, FlowError, GarconError, Interrupted
 from garcon.log import LogSettings
+<<<<<<< Updated upstream
 from garcon.pool.autosize import first_size
+=======
+from garcon.pool import lifecycle
+>>>>>>> Stashed changes
 from garcon.pool.dispatcher import Dispatcher
+from garcon.pool.display import Display
+from garcon.pool.facts import Resized
 from garcon.pool.nursery import Nursery
 from garcon.pool.resources import Machine
 from garcon.pool.slots import ChildKind
+from garcon.pool.supervisor import Supervisor
 from tests.contract.scripted_engine import ScriptedEngine
 from tests.contract.supervisor_harness import (
     PATIENCE_S,
@@ -373,6 +381,39 @@ def test_an_accident_of_garcon_s_own_ends_the_pool_with_its_text(
             with pytest.raises(GarconError, match="the pump is dry"):
                 await house.ended()
             assert house.lines_with("event=pool.accident")
+
+    asyncio.run(scenario())
+
+
+def test_an_accident_while_the_pool_drains_is_told_like_any_other(engine, tmp_path):
+    """Nobody looks at how the drain itself ended; a pool that lost tasks must not end with 0."""
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url)) as house:
+            await house.until_told("event=pool.ready")
+
+            async def drain(_: float) -> None:
+                raise ZeroDivisionError("no way out")
+
+            house.supervisor._service.drain = drain
+            tell(signal.SIGTERM)
+
+            with pytest.raises(GarconError, match="no way out"):
+                await house.ended()
+
+    asyncio.run(scenario())
+
+
+def test_a_fact_is_seen_though_there_is_no_time_to_wait_for_one(monkeypatch):
+    """A deadline that stays due would else keep every fact out, and the pool busy with nothing."""
+    monkeypatch.setattr(lifecycle, "next_wake_s", lambda _: 0.0)
+
+    async def scenario() -> None:
+        supervisor = Supervisor(config("local"), Display(io.StringIO(), io.StringIO()))
+        assert await supervisor._observe() == []
+        supervisor._facts.put_nowait(Resized(3))
+
+        assert await supervisor._observe() == [Resized(3)]
 
     asyncio.run(scenario())
 
