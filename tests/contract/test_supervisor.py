@@ -13,11 +13,8 @@ import pytest
 from garcon.engine.testing import engine_in_process
 from garcon.errors import BootError, EngineError, FlowError, GarconError, Interrupted
 from garcon.log import LogSettings
-<<<<<<< Updated upstream
-from garcon.pool.autosize import first_size
-=======
 from garcon.pool import lifecycle
->>>>>>> Stashed changes
+from garcon.pool.autosize import first_size
 from garcon.pool.dispatcher import Dispatcher
 from garcon.pool.display import Display
 from garcon.pool.facts import Resized
