@@ -2,10 +2,11 @@
 
 A poll that waits may be given a task at any moment, so each waiting poll is a promise to have a
 worker. Every list keeps one, a scout, while any worker is idle. A list that brings tasks earns
-more, one per task brought, of which it sends as many as there are idle workers; an empty poll gives
+more, one per task brought, and sends as many of them as there are idle workers; an empty poll gives
 one back. For workers that are about to be idle polls are sent ahead (`lookahead`): the lists that
 bring tasks share them, and each other list has its scout. A capped list gets no more polls than it
-may bring tasks. Law: waiting polls in all are at most twice the workers plus the lists.
+may bring tasks. Law: beside its scout for each list, which it always may have, there wait at most
+twice as many polls as there are workers; so lists that went dry keep no other from being asked.
 """
 
 from __future__ import annotations
@@ -81,48 +82,49 @@ class PollLevels:
                 sent ahead for these.
             ahead: tasks to ask for on behalf of workers that are about to be idle.
         """
-        free = idle - in_hand
-        room = 2 * workers + len(self._lists) - self.waiting
-        spare = free + ahead - self._waiting_on_wells(now_s) if ahead else 0
-        due: list[str] = []
-        names = self.names
+        free, names, due = idle - in_hand, self.names, list[str]()
+        capped = rooms or {}
+        left = ahead + min(0, free) - self._sent_ahead(max(0, free), capped, now_s)
         for turn in range(len(names)):
             name = names[(self._next + turn) % len(names)]
-            here = free if rooms is None else rooms.get(name, free)
-            wanted = self._wanted(name, here, now_s)
-            if spare > wanted and (rooms is None or name not in rooms):
-                wanted = max(wanted, self._wanted_ahead(name, spare, now_s))
-            wanted = min(wanted, room - len(due))
-            self._lists[name].waiting += wanted
-            due += [name] * wanted
-            if self._lists[name].is_well(now_s):
-                spare -= wanted
+            one = self._lists[name]
+            if one.paused_until_s > now_s:
+                continue
+            wanted, more = max(0, min(one.level, capped.get(name, free)) - one.waiting), 0
+            if name not in capped and left > 0:
+                if one.is_well(now_s):
+                    more, left = left, 0
+                elif not one.waiting:
+                    wanted = max(wanted, 1)
+            sent = self._grant(one, wanted, 2 * workers) + self._grant(one, more, 2 * workers)
+            due += [name] * sent
         if names:
             self._next = (self._next + 1) % len(names)
         return due
 
-    def _wanted(self, name: str, free: int, now_s: float) -> int:
-        one = self._lists[name]
-        if free <= 0 or one.paused_until_s > now_s:
-            return 0
-        return max(0, min(one.level, free) - one.waiting)
+    def _sent_ahead(self, free: int, capped: Mapping[str, int], now_s: float) -> int:
+        """Return how many polls wait where tasks come from, beside those for `free` workers."""
+        return sum(
+            max(0, one.waiting - min(one.level, free))
+            for name, one in self._lists.items()
+            if name not in capped and one.is_well(now_s)
+        )
 
-    def _wanted_ahead(self, name: str, spare: int, now_s: float) -> int:
-        one = self._lists[name]
-        if one.paused_until_s > now_s:
+    def _grant(self, one: _List, wanted: int, most: int) -> int:
+        """Count so many of the wanted polls as waiting that `most` are beside the scouts."""
+        if wanted <= 0:
             return 0
-        level = one.level if one.is_well(now_s) else 1
-        return max(0, min(level - one.waiting, spare))
-
-    def _waiting_on_wells(self, now_s: float) -> int:
-        return sum(one.waiting for one in self._lists.values() if one.is_well(now_s))
+        beside = sum(max(0, other.waiting - 1) for other in self._lists.values())
+        granted = min(wanted, max(0, most - beside) + (0 if one.waiting else 1))
+        one.waiting += granted
+        return granted
 
     def brought(self, name: str, most: int, now_s: float) -> None:
         """Count a poll of `name` as ended with a task.
 
         Args:
             name: the list.
-            most: polls that it can use at all.
+            most: idle workers, or what else bounds it; what it has earned stays below.
             now_s: monotonic seconds.
         """
         one = self._lists[name]

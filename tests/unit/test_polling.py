@@ -211,14 +211,14 @@ def test_nothing_is_sent_ahead_for_a_capped_list_or_one_that_rests():
 
 
 def test_polls_that_are_sent_ahead_keep_the_bound_over_all():
-    """Twice the workers plus the lists, whatever is expected."""
+    """Twice the workers beside the scouts, whatever is expected."""
     levels = PollLevels(["a", "b"])
-    for _ in range(30):
-        for name in levels.take_due(idle=2, in_hand=0, workers=2, now_s=0.0, ahead=50):
-            levels.brought(name, 50, 0.0)
-    levels.take_due(idle=2, in_hand=0, workers=2, now_s=0.0, ahead=50)
+    busy_pool(levels, "a", "b")
 
-    assert levels.waiting == 2 * 2 + 2
+    for _ in range(3):
+        levels.take_due(idle=0, in_hand=0, workers=4, now_s=0.0, ahead=50)
+
+    assert levels.waiting == 2 * 4 + 2
 
 
 def test_a_list_keeps_what_it_has_earned_while_nobody_is_idle():
@@ -227,6 +227,20 @@ def test_a_list_keeps_what_it_has_earned_while_nobody_is_idle():
     busy_pool(levels, "a")
 
     assert levels.take_due(idle=3, in_hand=0, workers=4, now_s=0.0) == ["a", "a", "a"]
+
+
+def test_a_list_has_its_scout_however_many_polls_wait_where_nothing_comes():
+    """A step of short tasks leaves as many polls as there are workers, each for up to a minute."""
+    names = ["one", "two", "three"]
+    levels = PollLevels(names)
+    busy_pool(levels, *names)
+    levels.take_due(idle=4, in_hand=0, workers=4, now_s=0.0)
+    assert levels.waiting == 2 * 4 + 3
+    levels.serve([*names, "next"])
+
+    due = levels.take_due(idle=4, in_hand=0, workers=4, now_s=40.0)
+
+    assert due == ["next"]
 
 
 def test_lists_that_reloads_have_renamed_are_forgotten_once_their_polls_are_over():
