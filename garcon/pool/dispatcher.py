@@ -112,6 +112,7 @@ class Dispatcher:
             on_vanished=self._endings.give_up,
         )
         self._stopping = False
+        self._aborted = False
         self._last_number = 0
         #: When `run` last went round, loop time.
         self.ticked_s = asyncio.get_running_loop().time()
@@ -136,6 +137,7 @@ class Dispatcher:
     def add_worker(self, child: Child) -> None:
         """Give work to this child from now on."""
         self._crew.add(child)
+        child.stream.tap(lambda frame: self._take_result(child, frame))
         self._turnover.begin(child.slot, child.pid, asyncio.get_running_loop().time())
         self._assign()  # a task may have come ahead of the one in whose place it is
         self._pump()
@@ -208,8 +210,18 @@ class Dispatcher:
         """Lists that this pool serves."""
         return self._levels.names
 
+    def _take_result(self, child: Child, frame: Frame) -> bool:
+        """Act on a result in the turn in which it comes: its worker waits for the next task."""
+        if frame.kind != "done" or self._aborted:
+            return False
+        self._act_on(child, frame)
+        return True
+
     async def on_frame(self, child: Child, frame: Frame) -> None:
         """Act on what a worker says."""
+        self._act_on(child, frame)
+
+    def _act_on(self, child: Child, frame: Frame) -> None:
         seat, number = self._crew.seat(child.slot), frame.head.get("task")
         if seat is None or seat.child is not child or not isinstance(number, int):
             return
@@ -285,6 +297,7 @@ class Dispatcher:
 
     async def abort(self) -> None:
         """Drop every call under way: for a stop that does not wait."""
+        self._aborted = True
         await self._jobs.cancel()
 
     # -- polls --------------------------------------------------------------------------------
@@ -324,7 +337,8 @@ class Dispatcher:
         if task is None:
             self._levels.empty(task_list)
         else:
-            room = self._crew.rooms(self._in_hand).get(task_list, len(self._crew))
+            most = max(self._crew.idle, len(self._crew) // 2)
+            room = self._crew.rooms(self._in_hand).get(task_list, most)
             self._levels.brought(task_list, room, asyncio.get_running_loop().time())
             self._hold(task)
         self._pump()

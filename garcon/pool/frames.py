@@ -17,10 +17,11 @@ import socket
 import struct
 import termios
 import threading
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, SupportsIndex
 
 from garcon.errors import GarconError
 
@@ -248,18 +249,54 @@ async def _read_exactly(reader: asyncio.StreamReader, count: int) -> bytes:
         return b""
 
 
+class _Inbox(asyncio.StreamReader):
+    """Makes frames of the bytes that come, in the turn of the loop in which they come.
+
+    Attributes:
+        frames: what nobody has taken.
+        error: why there are no more.
+        tap: asked first about each frame; whether it was its own.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frames: deque[Frame] = deque()
+        self.error: Exception | None = None
+        self.tap: Callable[[Frame], bool] | None = None
+        self._parser = Parser()
+
+    @property
+    def is_torn(self) -> bool:
+        """Whether what came ends inside a frame."""
+        return not self._parser.is_between_frames
+
+    def feed_data(self, data: Iterable[SupportsIndex]) -> None:
+        """Take what has come; a byte is passed on where somebody has to be woken for it."""
+        if self.error is not None:
+            return
+        self._parser.feed(bytes(data))  # they are bytes; asyncio's stubs know less
+        try:
+            while (frame := self._parser.take()) is not None:
+                # Behind one that waits it waits as well: the order is the peer's.
+                if self.frames or self.tap is None or not self.tap(frame):
+                    self.frames.append(frame)
+        except Exception as error:  # raised again by whoever receives
+            self.error = error
+        if self.frames or self.error is not None:
+            super().feed_data(data)
+
+
 class FrameStream:
     """The supervisor's end of a child's socketpair."""
 
     def __init__(
         self,
-        reader: asyncio.StreamReader,
+        inbox: _Inbox,
         writer: asyncio.StreamWriter,
         send_timeout_s: float = SEND_TIMEOUT_S,
     ) -> None:
-        self._reader = reader
+        self._inbox = inbox
         self._writer = writer
-        self._parser = Parser()
         self.send_timeout_s = send_timeout_s
         self._drain_lock = asyncio.Lock()
         self._ended = asyncio.Event()
@@ -268,8 +305,18 @@ class FrameStream:
     async def open(cls, sock: socket.socket, send_timeout_s: float = SEND_TIMEOUT_S) -> FrameStream:
         """Return a stream over a connected socket, which it owns from then on."""
         sock.setblocking(False)
-        reader, writer = await asyncio.open_unix_connection(sock=sock)
-        return cls(reader, writer, send_timeout_s)
+        loop, inbox = asyncio.get_running_loop(), _Inbox()
+        protocol = asyncio.StreamReaderProtocol(inbox)
+        transport, _ = await loop.create_unix_connection(lambda: protocol, sock=sock)
+        return cls(inbox, asyncio.StreamWriter(transport, protocol, inbox, loop), send_timeout_s)
+
+    def tap(self, take: Callable[[Frame], bool]) -> None:
+        """Have `take` see each frame in the turn in which it comes, before it can be received.
+
+        Args:
+            take: returns whether the frame was its own; what it raises `receive` raises.
+        """
+        self._inbox.tap = take
 
     def write(self, kind: str, body: bytes = b"", /, **head: Any) -> bool:
         """Send one frame without waiting; return whether the peer has too much untaken.
@@ -324,27 +371,21 @@ class FrameStream:
         Raises:
             FrameError: the peer broke off inside a frame, or sent what is none.
         """
-        try:
-            # Several frames often come at once: one read for all of them, and no wait between.
-            while (frame := self._parser.take()) is None and await self._fill():
-                pass
-        except FrameError:
-            self._ended.set()
-            raise
-        if frame is None:
-            self._ended.set()
-        return frame
-
-    async def _fill(self) -> bool:
-        """Read once; False at the end of the stream."""
-        try:
-            data = await self._reader.read(_READ_BYTES)
-        except ConnectionError:
-            data = b""
-        if not data and not self._parser.is_between_frames:
-            raise FrameError("the peer broke off inside a frame")
-        self._parser.feed(data)
-        return bool(data)
+        inbox = self._inbox
+        while not inbox.frames:
+            try:
+                # What it returns was made frames of when it came, and is only a sign.
+                is_open = inbox.error is None and await inbox.read(_READ_BYTES)
+            except ConnectionError:
+                is_open = b""
+            if not is_open and not inbox.frames:
+                self._ended.set()
+                if inbox.error is not None:
+                    raise inbox.error
+                if inbox.is_torn:
+                    raise FrameError("the peer broke off inside a frame")
+                return None
+        return inbox.frames.popleft()
 
     async def wait_ended(self, deadline_s: float) -> bool:
         """Wait until all that the peer sent was received, or the stream closed; False if late."""

@@ -153,3 +153,26 @@ def test_an_activity_with_a_cap_is_not_asked_for_ahead(tmp_path):
             assert pool.dispatcher.polls_waiting == 0
 
     asyncio.run(scenario())
+
+
+def test_a_result_is_acted_on_when_it_comes_but_not_after_a_stop_that_does_not_wait(tmp_path):
+    """The worker has its next task before anybody receives; then tokens stay in the journal."""
+
+    async def scenario() -> None:
+        async with a_pool(tmp_path) as pool:
+            peer, first = await a_busy_pool(pool, ahead=1)
+            pool.offer(a_task("second"))
+            await wait_until(lambda: pool.dispatcher.in_hand == 1)
+
+            await peer.stream.send("done", b"{}", task=first.head["task"])
+
+            second = await peer.receive()
+            ((_, body),) = await pool.plane.wait_answers(1)
+            assert body["taskToken"] == "first"
+            await pool.dispatcher.abort()
+            await peer.stream.send("done", b"{}", task=second.head["task"])
+            frame = await peer.child.stream.receive()
+            assert (frame.kind, frame.head["task"]) == ("done", second.head["task"])
+            assert pool.held_in_journal() == ("second",)
+
+    asyncio.run(scenario())

@@ -368,10 +368,10 @@ def test_an_accident_of_garcon_s_own_ends_the_pool_with_its_text(
     """No coroutine dies in silence; the traceback is in the log."""
     gate.touch()
 
-    async def broken(*_):
+    def broken(*_):
         raise AssertionError("the pump is dry")
 
-    monkeypatch.setattr(Dispatcher, "on_frame", broken)
+    monkeypatch.setattr(Dispatcher, "_act_on", broken)
 
     async def scenario() -> None:
         async with a_house(config(engine.url, drain_timeout_s=1.0), gated(tmp_path)) as house:

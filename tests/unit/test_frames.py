@@ -120,6 +120,54 @@ def test_a_stream_ends_cleanly_between_frames() -> None:
     joined(test, 1.0)
 
 
+def test_a_tap_sees_what_comes_without_a_receiver_and_leaves_the_rest_in_order() -> None:
+    """Behind a frame that waits to be received its own wait as well."""
+
+    async def test(stream: FrameStream, theirs: socket.socket) -> None:
+        taken, came = [], asyncio.Event()
+
+        def take(frame: Frame) -> bool:
+            if frame.kind == "done":
+                taken.append(frame.head["task"])
+            came.set()
+            return frame.kind == "done"
+
+        stream.tap(take)
+        kinds = [("done", 1), ("done", 2), ("timing", 3), ("done", 3)]
+        frames = b"".join(encode(kind, task=task) for kind, task in kinds)
+        theirs.sendall(frames + encode("done", task=4)[:9])
+        theirs.close()
+        await came.wait()
+        assert taken == [1, 2]
+
+        assert [(await stream.receive()).kind for _ in range(2)] == ["timing", "done"]
+        assert taken == [1, 2]
+        with pytest.raises(FrameError, match="broke off"):
+            await stream.receive()
+
+    joined(test, 1.0)
+
+
+def test_what_a_tap_raises_is_told_to_the_receiver_and_nothing_comes_after_it() -> None:
+    """There somebody knows what to do with such a child."""
+
+    async def test(stream: FrameStream, theirs: socket.socket) -> None:
+        def take(frame: Frame) -> bool:
+            raise ValueError(f"task {frame.head['task']}")
+
+        stream.tap(take)
+        receiving = asyncio.create_task(stream.receive())
+        theirs.sendall(encode("done", task=1) + encode("done", task=2))
+        with pytest.raises(ValueError, match="task 1"):
+            await receiving
+        theirs.sendall(encode("done", task=3))
+        with pytest.raises(ValueError, match="task 1"):
+            await stream.receive()
+        assert await stream.wait_ended(0.0)
+
+    joined(test, 1.0)
+
+
 def test_a_peer_that_does_not_read_costs_its_deadline_and_not_the_loop() -> None:
     """A stopped child: the send gives up, while other work on the loop goes on."""
 
