@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How fast the machine is says nothing about the code.
+settings.register_profile("garcon", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("garcon")
 
 AWS_VARIABLES = (
     "AWS_ACCESS_KEY_ID",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
+from types import SimpleNamespace
 
 import botocore.auth
 import pytest
@@ -28,7 +29,11 @@ def by_botocore(
     fixed = {"X-Amz-Target": target, "Content-Type": CONTENT_TYPE}
     request = AWSRequest(method="POST", url=url, headers=fixed, data=body)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(botocore.auth, "get_current_datetime", lambda: moment)
+        if hasattr(botocore.auth, "get_current_datetime"):
+            patch.setattr(botocore.auth, "get_current_datetime", lambda: moment)
+        else:  # an older botocore asks the library itself
+            fixed_time = SimpleNamespace(utcnow=lambda: moment)
+            patch.setattr(botocore.auth, "datetime", SimpleNamespace(datetime=fixed_time))
         SigV4Auth(credentials, "swf", "eu-west-1").add_auth(request)
     return dict(request.headers.items())
 

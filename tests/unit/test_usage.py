@@ -37,7 +37,7 @@ def told_by(command, words, capsys):
     [
         (["nosuch"], "'nosuch'"),
         (["pool"], "'FLOW'"),
-        (["pool", "x", "--nosuch"], "'--nosuch'"),
+        (["pool", "x", "--nosuch"], "--nosuch"),
         (["pool", "x", "--procs", "0"], "'--procs'"),
         (["pool", "x", "--procs", "٣"], "'--procs'"),
         (["pool", "x", "--drain-timeout", "nan"], "'nan' is no number to count with"),
