@@ -361,6 +361,9 @@ class DataPlane:
                 answer = await response.read()
         except asyncio.TimeoutError:
             raise self._cut(began_s, f"no answer within {timeout_s:g} s") from None
+        except aiohttp.ClientConnectorCertificateError as error:
+            # Its os_error is missing in some of aiohttp's versions.
+            raise self._cut(began_s, str(error.certificate_error), _NotSent) from error
         except aiohttp.ClientConnectorError as error:
             raise self._cut(began_s, connect_error(error.os_error), _NotSent) from error
         except (aiohttp.ClientError, OSError) as error:
