@@ -6,6 +6,7 @@ and imports none. Law: a word that nobody knows is refused by name, at the line 
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -160,7 +161,9 @@ def activity_data(bound: Bound, flow_name: str, options: Mapping[str, Any]) -> d
 def _refuse_unknown(where: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
     unknown = [key for key in given if key not in known]
     if unknown:
-        raise FlowError(f"{where}: unknown keyword {unknown[0]!r} (known: {', '.join(known)})")
+        near = difflib.get_close_matches(unknown[0], known)
+        hint = f"; did you mean {' or '.join(near)}?" if near else f" (known: {', '.join(known)})"
+        raise FlowError(f"{where}: unknown keyword {unknown[0]!r}{hint}")
 
 
 def _activities(where: str, requires: Any) -> list[Any]:
