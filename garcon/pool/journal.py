@@ -201,6 +201,7 @@ class Journal:
         self._held: dict[str, bytes] = {}
         self._lines: dict[bytes, bytes] = {}
         self._silent = False
+        self._is_torn = False
         self._later = later
         self._waiting: list[bytes] = []
         try:
@@ -279,10 +280,14 @@ class Journal:
         """Write what waits."""
         if not self._waiting or self._file < 0:
             return
-        lines = b"".join(self._waiting)
+        # A line that a full disk has cut off must not take the next one along.
+        lines = b"".join([b"\n"] * self._is_torn + self._waiting)
         self._waiting.clear()
+        self._is_torn = True
         try:
-            self._size += os.write(self._file, lines)
+            written = os.write(self._file, lines)
+            self._is_torn = written < len(lines)
+            self._size += written
             if self._size > self._compact_bytes:
                 self._compact()
         except OSError as error:
@@ -298,6 +303,7 @@ class Journal:
         data = self._head + b"".join(self._lines.values())
         old, self._file = self._file, self._begun_with(data)
         os.close(old)
+        self._is_torn = False
         self._size = len(data)
         # A hand that holds this much is not made to write it all again at each line.
         self._compact_bytes = max(self._compact_bytes, 4 * len(data))

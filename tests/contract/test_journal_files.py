@@ -216,6 +216,24 @@ def test_disk_that_is_full_stops_no_pool(
     assert caplog.text.count("event=journal.not_written") == 1
 
 
+def test_line_that_a_full_disk_cuts_off_takes_no_other_along(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is held afterwards is found by the pool after this one."""
+    journal = Journal(KEY, folder)
+    write = os.write
+    with monkeypatch.context() as full:
+        full.setattr(module.os, "write", lambda file, data: write(file, data[: len(data) // 2]))
+        journal.hold_activity("cut-off")
+    journal.hold_activity("whole")
+    journal.close()
+
+    (orphan,) = find_orphaned(KEY, folder)
+
+    assert orphan.holdings.activities == ("whole",)
+    orphan.discard()
+
+
 def test_journal_that_cannot_take_its_name_anew_tries_again(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
