@@ -155,14 +155,8 @@ def test_lists_are_not_shared_between_activities() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"retries": 3},
-            "unknown keyword 'retries'; did you mean .*retry",
-        ),
-        (
-            {"zzz": 3},
-            "step of flow flow: unknown keyword 'zzz' .*known: name, .*retry",
-        ),
+        ({"retries": 3}, "unknown keyword 'retries'; did you mean .*retry"),
+        ({"zzz": 3}, "step of flow flow: unknown keyword 'zzz' .*known: name, .*retry"),
         ({"retry": -1}, "retry=-1 is no number"),
         ({"retry": "3"}, "retry='3' is no number"),
         ({"retry": True}, "retry=True is no number"),
