@@ -255,9 +255,9 @@ class Database:
         if row is None:
             return False
         gone = connection.execute(
-            "DELETE FROM events WHERE run = ?1 AND id IN"
-            " (SELECT id FROM events WHERE run = ?1 LIMIT ?2)",
-            (row[0], limit),
+            "DELETE FROM events WHERE run = ? AND id IN"
+            " (SELECT id FROM events WHERE run = ? LIMIT ?)",
+            (row[0], row[0], limit),
         ).rowcount
         if gone < limit:
             connection.execute("DELETE FROM doomed WHERE key = ?", row)
