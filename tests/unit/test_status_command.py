@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from garcon.cli import main
 from garcon.pool import status_socket
-from garcon.pool.status_command import status
 
 STUCK = {"pid": 4120, "error": "it does not answer"}
 
@@ -28,8 +28,9 @@ def test_a_pool_that_does_not_answer_is_shown_to_who_may_look_for_it(
     """It cannot say which flow it serves; nothing has answered, and the exit code says so."""
     monkeypatch.setattr(status_socket, "ask_all", lambda: [STUCK])
 
-    code = status.main(words, standalone_mode=False)
+    with pytest.raises(SystemExit) as ended:
+        main(["status", *words])
 
     told = capsys.readouterr()
-    assert (code, told.out) == (1, shown)
+    assert (ended.value.code, told.out) == (1, shown)
     assert "garcon: found no running pool" in told.err
