@@ -222,6 +222,16 @@ def loop(figures: Figures, place: Place, rounds: int) -> None:
         print(f"    {seconds * 1000:6.1f} ms  {what[:110]}")
 
 
+def _is_registered(client: Any) -> bool:
+    try:
+        found = client.list_workflow_types(
+            domain=_pool_flow.domain, name=_pool_flow.name, registrationStatus="REGISTERED"
+        )
+    except client.exceptions.UnknownResourceFault:
+        return False
+    return bool(found["typeInfos"])
+
+
 def _trouble(place: Place, pool: subprocess.Popen[bytes], rounds: int) -> None:
     def workers() -> list[psutil.Process]:
         zygotes = psutil.Process(pool.pid).children()
@@ -229,6 +239,7 @@ def _trouble(place: Place, pool: subprocess.Popen[bytes], rounds: int) -> None:
 
     wait_until(lambda: len(workers()) >= 5, "a pool of four workers and a decider")
     with place.client() as client:
+        wait_until(lambda: _is_registered(client), "the flow's types")
         _run(client, "first", {"large": 4})
         pool.send_signal(signal.SIGUSR2)  # what its start took is another question
         stopped = workers()[0]
