@@ -30,7 +30,7 @@ Exit codes:
   0  completed, or a serving pool stopped as asked
   1  the execution closed otherwise than completed
   2  usage    3  workers cannot boot    4  engine unreachable or refuses
-  5  the workflow id is open with another input
+  5  the workflow id is open with another input, or what is to be resumed is open
   6  interrupted before the execution closed: the same line goes on with it
 
 \b

@@ -85,6 +85,12 @@ class OpenWithAnotherInput(GarconError):
     exit_code = 5
 
 
+class StillOpen(GarconError):
+    """The execution that is to be resumed is open: another would run the same instances."""
+
+    exit_code = 5
+
+
 class Interrupted(GarconError):
     """Stopped by the user before the execution closed; the same command goes on with it."""
 

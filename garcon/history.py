@@ -41,6 +41,12 @@ PASSING_CAUSES = frozenset({"OPEN_ACTIVITIES_LIMIT_EXCEEDED", RATE_EXCEEDED})
 #: Causes of a refused timer that asking again does not mend.
 FATAL_TIMER_CAUSES = frozenset({"OPEN_TIMERS_LIMIT_EXCEEDED", "OPERATION_NOT_PERMITTED"})
 
+#: The events with which an execution ends; nothing follows them.
+CLOSING = tuple(
+    f"WorkflowExecution{how}"
+    for how in ("Completed", "Failed", "TimedOut", "Canceled", "Terminated", "ContinuedAsNew")
+)
+
 #: Decisions of which is kept when they began, to measure the run's own rate.
 PACES_KEPT = 64
 
@@ -133,6 +139,7 @@ class RunState:
         paces: the last decisions' beginnings.
         deaths: decisions in a row that ended without an answer of their decider.
         cancel_requested_s: when the execution was asked to cancel.
+        is_closed: whether it has ended, in whatever way.
         refusals: responses in a row in which SWF refused a schedule for a cause that passes.
         refused_s: when that happened last.
         rate_refused: the last event that told of a schedule refused for its rate; 0 for none.
@@ -167,6 +174,7 @@ class RunState:
     paces: deque[Pace] = field(default_factory=lambda: deque(maxlen=PACES_KEPT))
     deaths: int = 0
     cancel_requested_s: float | None = None
+    is_closed: bool = False
     refusals: int = 0
     refused_s: float = 0.0
     rate_refused: int = 0
@@ -469,6 +477,9 @@ class RunState:
         if self.cancel_requested_s is None:
             self.cancel_requested_s = at_s
 
+    def _on_closed(self, _: int, __: float, ___: Attributes) -> None:
+        self.is_closed = True
+
 
 def timeout_failure(timeout_type: str) -> Failure:
     """Return what a timed-out attempt counts as: the budget table of the design."""
@@ -547,6 +558,7 @@ _NAMED: dict[str, _Handler] = {
     "TimerCanceled": RunState._on_timer_canceled,
     "StartTimerFailed": RunState._on_timer_failed,
     "CancelTimerFailed": RunState._on_timer_failed,
+    **dict.fromkeys(CLOSING, RunState._on_closed),
 }
 
 #: Handler and attribute member of every event that deciding needs; the rest says nothing to it.

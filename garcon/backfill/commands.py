@@ -22,7 +22,7 @@ Exit codes:
   0  completed, now or before; skipped because it was open
   1  closed otherwise than completed
   2  usage    3  workers cannot boot    4  engine unreachable or refuses
-  5  open, and --overlap fail says that it must not be
+  5  open, and --overlap fail or a resume of a part says that it must not be
   6  interrupted before it closed: the same line goes on with it
 
 \b

@@ -55,7 +55,7 @@ from garcon.planning.plan import (
     ShardNeeds,
     Standing,
 )
-from garcon.planning.resuming import Earlier, Taken, earlier_of, taken_over
+from garcon.planning.resuming import Earlier, Taken, earlier_of, open_text, taken_over
 from garcon.planning.shardfold import is_shard_type
 from garcon.planning.sharding import plan_shard, shard_flow
 
@@ -266,13 +266,22 @@ class FlowDecider(GarconLogger):
         return taken_over(None, need.manifest, None, need.earlier.only)
 
     def _folded_earlier(self, earlier: Earlier, fetch_run: FetchRun | None) -> RunState:
-        """Return an earlier execution, whose history is read once and kept a while."""
+        """Return an earlier execution, whose history is read once and kept a while.
+
+        Raises:
+            DecisionError: it is open.
+            RunUnknown: the engine does not know it.
+        """
         if earlier not in self._earlier:
             while len(self._earlier) >= EARLIER_KEPT:
                 del self._earlier[next(iter(self._earlier))]
             names = (earlier.workflow_id, earlier.run_id)
             self._earlier[earlier] = WholeRun(self.description.domain, *names)
-        return self._earlier[earlier].read(fetch_run)
+        state = self._earlier[earlier].read(fetch_run)
+        if not state.is_closed:
+            del self._earlier[earlier]  # it grows, so what was read of it is of no further use
+            raise DecisionError(open_text(earlier))
+        return state
 
     def _carried(self, context: Mapping[str, Any]) -> tuple[str, ...] | None:
         """Return the keys that any activity of the flow reads, None where that is unknown."""

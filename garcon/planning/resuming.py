@@ -4,7 +4,8 @@ The input's key `garcon.resume` names the earlier execution, and may narrow with
 rest is to be run (`garcon.planning.selection`). When a fan-out is frozen, what the earlier one had
 done of it is recorded with it. After that the earlier history is needed no more; and as the record
 counts as done, resuming a resumed execution takes over both. Pure. Law: an instance is taken over
-by its key, and only if it completed.
+by its key, and only if it completed; and never from an execution that is still open, since both
+would run the rest.
 """
 
 from __future__ import annotations
@@ -58,9 +59,16 @@ def earlier_of(state: RunState) -> Earlier | None:
     Raises:
         DecisionError: the input names it in a way that cannot be read.
     """
-    if state.order is not None:
-        return None
-    found = state.input().get(KEY)
+    return None if state.order is not None else earlier_in(state.input())
+
+
+def earlier_in(data: Mapping[str, Any]) -> Earlier | None:
+    """Return the execution that an input says is to be resumed, None for most.
+
+    Raises:
+        DecisionError: the input names it in a way that cannot be read.
+    """
+    found = data.get(KEY)
     if found is None:
         return None
     if isinstance(found, Mapping):
@@ -70,6 +78,15 @@ def earlier_of(state: RunState) -> Earlier | None:
     raise DecisionError(
         f"{KEY} in the execution's input is {found!r:.80}; "
         'it has to be {"workflow_id": "...", "run_id": "..."}'
+    )
+
+
+def open_text(earlier: Earlier) -> str:
+    """Return why an execution that is open cannot be resumed, with the mend."""
+    return (
+        f"execution {earlier.workflow_id!r} (run id {earlier.run_id!r}) is open and cannot be "
+        "resumed: both would run its instances; wait until it closes, or cancel or terminate it, "
+        "then start this again"
     )
 
 

@@ -18,8 +18,16 @@ from typing import Any
 from garcon.canonical import canonical_json
 from garcon.client import swf_errors
 from garcon.description import FlowDescription
-from garcon.errors import EngineError, OpenWithAnotherInput, ServiceError
+from garcon.errors import (
+    DecisionError,
+    EngineError,
+    OpenWithAnotherInput,
+    ServiceError,
+    StillOpen,
+    UsageError,
+)
 from garcon.outcome import cut
+from garcon.planning.resuming import earlier_in, open_text
 from garcon.pool.shardlook import TAG_MAX, OpenShards
 from garcon.progress import Counts, counts_from_context
 
@@ -118,8 +126,11 @@ class Executions:
 
         Raises:
             OpenWithAnotherInput: an execution of this id is open with another input.
+            StillOpen: the execution that it is to resume is open.
+            UsageError: the input says what to resume in a way that cannot be read.
             ServiceError: the engine refuses.
         """
+        self._check_resumed(workflow_id, data)
         # What closed has to be read before the start: later it could be this very run.
         earlier = self._newest_closed(workflow_id)
         try:
@@ -160,6 +171,28 @@ class Executions:
             attributes.get("details", ""),
             attributes.get("result", ""),
         )
+
+    def _check_resumed(self, workflow_id: str, data: Mapping[str, Any]) -> None:
+        """Refuse to start an execution beside the one that it is to resume.
+
+        Not where both have one id: of these the engine itself keeps one open at a time. One that
+        is unknown is told of by the decider. What has closed cannot open again meanwhile.
+        """
+        try:
+            resumed = earlier_in(data)
+        except DecisionError as error:
+            raise UsageError(str(error)) from None
+        if resumed is None or resumed.workflow_id == workflow_id:
+            return
+        execution = _execution(Run(resumed.workflow_id, resumed.run_id))
+        try:
+            answer = self._call("describe_workflow_execution", execution=execution)
+        except ServiceError as error:
+            if error.is_unknown_resource:
+                return
+            raise
+        if answer["executionInfo"]["executionStatus"] == "OPEN":
+            raise StillOpen(open_text(resumed))
 
     def _start(self, workflow_id: str, data: Mapping[str, Any], priority: int | None) -> str:
         optional = {} if priority is None else {"taskPriority": str(priority)}

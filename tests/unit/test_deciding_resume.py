@@ -12,7 +12,7 @@ from garcon import task
 from garcon.manifest import Manifest, bits_of, ranges_of, ranges_of_bits, size_of
 from garcon.runner import Sync
 from tests.unit.deciding import days_by_countries, decider_of, flow_of
-from tests.unit.swf_histories import Swf, World, play_world
+from tests.unit.swf_histories import Swf, World, decide, play_world
 
 
 def metrics(days=4, countries=25, **options):
@@ -80,6 +80,29 @@ def test_an_execution_that_the_engine_no_longer_knows_cannot_be_resumed():
 
     assert "WorkflowExecutionCompleted" == third.root.status
     assert 2 == len(ids(third.root))
+
+
+def test_an_execution_that_is_still_open_cannot_be_resumed():
+    """Both would run what it has left: the new one fails, and says what to do first."""
+    first = World(Swf({"a": 1}))
+    decide(first.root, decider_of(metrics()))
+    decider = decider_of(metrics())
+    beside = resumed(first)
+
+    answer = decider.decide(beside.root.poll(), beside.root.older, None, beside.fetch_run)
+    beside.root.respond(answer.decisions)
+
+    assert "WorkflowExecutionFailed" == beside.root.status
+    assert not ids(beside.root)
+    reason = beside.root.kinds("WorkflowExecutionFailed")[0]["reason"]
+    assert reason.startswith("execution 'workflow' (run id 'run') is open")
+    assert "cancel or terminate it" in reason
+
+    first.root.terminate()
+    after = resumed(first, 3)
+    play_world(after, decider)  # the very same decider, which has seen it open
+
+    assert "WorkflowExecutionCompleted" == after.root.status
 
 
 def test_after_the_mend_exactly_one_instance_runs():
