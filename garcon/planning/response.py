@@ -114,10 +114,15 @@ class Response:
         return sum(one.unscheduled for one in self._fan_outs() if not one.manifest.sharded)
 
     def timer(self, timer_id: str, seconds: int) -> bool:
-        """Start a timer of the user's unless it is known; return whether it has fired."""
+        """Start a timer of the user's unless it is known; return whether it has fired.
+
+        Behind what the pace has cut short it waits as everything does: the decider may want it only
+        because something is not there yet, and would be found to decide otherwise without a pace.
+        """
         if timer_id in self.state.fired:
             return True
-        if timer_id not in self.state.timers and timer_id not in self._timers:
+        is_known = timer_id in self.state.timers or timer_id in self._timers
+        if not is_known and not self._is_paced:
             self._timers.add(timer_id)
             if self._more or not self._batch.add(make.start_timer(timer_id, seconds)):
                 self._more = True

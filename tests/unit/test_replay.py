@@ -69,6 +69,40 @@ def test_a_history_replays_with_the_code_that_made_it():
     assert len(swf.responses) == check_replay(decider_of(stored_flow()), document(swf))
 
 
+def behind_a_fan_out(schedule, flow):
+    """Start a timer behind a fan-out, and one that depends on another that comes to nothing."""
+    schedule.timer("first", 5)
+    schedule("0", flow.many)
+    schedule.timer("second", 90)
+    if not schedule("1", flow.none).ready:
+        schedule.timer("third", 60)
+    schedule("2", flow.last, requires=[schedule.timer("fourth", 7)])
+
+
+@pytest.mark.parametrize("allowances", [[0, 1, 2, 3], [3], [0, 100], [60], [7, 0, 0]])
+def test_a_custom_decider_s_timers_replay_whatever_the_pace_was(allowances):
+    """A timer behind what the pace held back waits as well, so the order of decisions stays."""
+    flow = flow_of(
+        decider=lambda schedule: behind_a_fan_out(schedule, flow),
+        many={"generators": [numbers(60)]},
+        none={"generators": [numbers(0)]},
+        last={},
+    )
+    swf, decider = Swf(), decider_of(flow)
+    for turn in range(400):
+        if swf.status is not None:
+            break
+        if swf.has_decision_task:
+            decide(swf, decider, allowance=allowances[turn % len(allowances)])
+        for one in swf.start(9):
+            swf.complete(one)
+        swf.advance(0 if swf.status else 1)
+
+    assert "WorkflowExecutionCompleted" == swf.status
+    assert "timer.second" in [one["timerId"] for one in swf.kinds("TimerFired")]
+    assert len(swf.responses) == check_replay(decider_of(flow), document(swf))
+
+
 def test_stored_histories_replay():
     """What the decider decided when they were stored it decides today: this guards running runs."""
     stored = json.loads((STORED / "fan_out.json").read_text(encoding="utf-8"))
