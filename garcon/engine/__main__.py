@@ -90,6 +90,8 @@ def _file(_context: click.Context, _option: click.Parameter, value: str) -> str:
         raise click.BadParameter("it is empty; name a file, or :memory:")
     if os.path.isdir(value):
         raise click.BadParameter(f"{value} is a folder; name a file in it")
+    if os.path.exists(value) and not os.path.isfile(value):
+        raise click.BadParameter(f"{value} is a device, a pipe or the like; name a file")
     return value
 
 

@@ -71,6 +71,7 @@ def test_a_usage_error_is_one_line_that_leads_to_the_help(words, named, capsys):
         (["--access-key", "A"], "GARCON_ENGINE_SECRET_KEY"),
         (["--db", ""], "name a file"),
         (["--db", os.curdir], "is a folder"),
+        (["--db", os.devnull], "is a device"),
         (["--poll-hold", "nan"], "nan"),
         (["--idle-exit", "nan"], "nan"),
         (["stats", "--db", os.curdir], "is a folder"),

@@ -122,5 +122,13 @@ class Lambdas:
             self._end(call.key, call.scheduled_id, "LambdaFunctionCompleted", {"result": result})
 
     def _fail(self, call: CallLambda, reason: str, details: str) -> None:
-        attributes = {"reason": reason[:_REASON_LIMIT], "details": details[:_RESULT_LIMIT]}
+        attributes = {
+            "reason": _kept(reason)[:_REASON_LIMIT],
+            "details": _kept(details)[:_RESULT_LIMIT],
+        }
         self._end(call.key, call.scheduled_id, "LambdaFunctionFailed", attributes)
+
+
+def _kept(text: str) -> str:
+    """A text that can be kept: of names that are no Unicode a message has half surrogate pairs."""
+    return text.encode(errors="backslashreplace").decode()

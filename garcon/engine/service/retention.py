@@ -47,6 +47,9 @@ class Retention:
             return
         try:
             busy = self._slice(now_ms)
+            # Time that is moved by hand may never come to the next slice.
+            while busy and self._clock.delay_s(now_ms + _SOON_MS) is None:
+                busy = self._slice(now_ms)
         except sqlite3.Error as error:
             logger.warning("closed executions could not be removed: %s", error)
             busy = False

@@ -21,10 +21,12 @@ from garcon.engine.core.buckets import (
     refilled,
     take,
 )
-from garcon.engine.core.tables import DECISIONS
 from garcon.engine.service.clock import Clock
 
 _MANY: Final = 10_000
+
+# Decisions that can fail by their rate though AWS publishes none for them.
+_UNPUBLISHED: Final = frozenset({"ContinueAsNewWorkflowExecution", "ScheduleLambdaFunction"})
 
 
 class Throttle:
@@ -121,7 +123,7 @@ def load_rates(wanted: str) -> dict[str, Rate]:
         raise ValueError(f"{wanted}: expected a JSON object of name: [bucket, refill]")
     rates: dict[str, Rate] = dict(AWS_RATES)
     for name, value in raised.items():
-        if name not in AWS_RATES and name not in DECISIONS:
+        if name not in AWS_RATES and name not in _UNPUBLISHED:
             raise ValueError(f"{wanted}: {name!r} is no operation or decision with a rate")
         if value is None:
             rates.pop(name, None)
@@ -134,4 +136,6 @@ def _rate(wanted: str, name: str, value: Any) -> Rate:
     numbers = value if isinstance(value, list) else []
     if len(numbers) != 2 or not all(type(n) in (int, float) and n > 0 for n in numbers):
         raise ValueError(f"{wanted}: {name} needs [bucket, refill per second], both above 0")
+    if numbers[0] < 1:
+        raise ValueError(f"{wanted}: {name} has a bucket below 1, which would let nothing through")
     return Rate(*numbers)

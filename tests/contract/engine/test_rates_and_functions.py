@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -166,7 +167,16 @@ def test_rates_come_from_aws_or_from_a_file_of_raised_ones(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "text", ["[]", "{", '{"Nothing": [1, 1]}', '{"StartTimer": 5}', '{"StartTimer": [0, 1]}']
+    "text",
+    [
+        "[]",
+        "{",
+        '{"Nothing": [1, 1]}',
+        '{"RecordMarker": [1, 1]}',
+        '{"StartTimer": 5}',
+        '{"StartTimer": [0, 1]}',
+        '{"StartTimer": [0.5, 9]}',
+    ],
 )
 def test_a_file_of_rates_that_makes_no_sense_is_refused(tmp_path: Path, text: str) -> None:
     """With its name in the message."""
@@ -201,6 +211,11 @@ def sleeps(event: Any, context: Any) -> Any:
     time.sleep(600)
 
 
+def misnames(event: Any, context: Any) -> Any:
+    """Raise with a file name that is no Unicode in the message, as Python shows such names."""
+    raise LookupError(os.fsdecode(b"no \xff"))
+
+
 def large(event: Any, context: Any) -> Any:
     """Return more than fits."""
     return "x" * 40_000
@@ -210,7 +225,8 @@ def large(event: Any, context: Any) -> Any:
 def functional() -> Any:
     """An engine with functions, on virtual time."""
     here = "tests.contract.engine.test_rates_and_functions"
-    functions = {name: f"{here}:{name}" for name in ("double", "breaks", "sleeps", "large")}
+    names = ("double", "breaks", "misnames", "sleeps", "large")
+    functions = {name: f"{here}:{name}" for name in names}
     settings = Settings(db=":memory:", poll_hold_s=20.0, functions=functions)
     with engine_in_process(settings=settings, clock="virtual") as engine:
         yield Swf.prepared(engine)
@@ -275,6 +291,7 @@ def test_only_so_many_functions_run_at_once(monkeypatch: pytest.MonkeyPatch) -> 
     ("name", "reason", "in_details"),
     [
         ("breaks", "LookupError", "no plain text"),
+        ("misnames", "LookupError", "no \\udcff"),
         ("missing", "ResourceNotFoundException", "missing is none of"),
         ("large", "ResultTooLong", "40002"),
     ],
@@ -381,6 +398,20 @@ def test_a_domain_without_retention_keeps_nothing(engine: Engine, retention: str
     brief.step(decide("CompleteWorkflowExecution"))
     assert not known(brief, "w", run_id)
     assert brief.start() != run_id
+
+
+def test_all_that_is_past_its_retention_goes_though_time_stands_still(engine: Engine) -> None:
+    """Of every domain, and however much it is."""
+    dom, other = Swf.prepared(engine), Swf.prepared(engine, "other")
+    for number in range(120):
+        dom.start(f"w{number}")
+        dom.api.terminate_workflow_execution(domain="dom", workflowId=f"w{number}")
+    other.start()
+    other.api.terminate_workflow_execution(domain="other", workflowId="w")
+    engine.skip(31 * 86_400)
+    for swf in (dom, other):
+        when = {"domain": swf.domain, "startTimeFilter": {"oldestDate": 0}}
+        assert swf.api.count_closed_workflow_executions(**when)["count"] == 0
 
 
 def test_a_file_is_counted_and_pruned_from_outside(tmp_path: Path) -> None:
