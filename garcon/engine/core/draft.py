@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from garcon.engine.core.jsontext import encode
 from garcon.engine.core.model import DecisionTask, Execution, Kind, Profile, item_key
 from garcon.engine.core.tables import ATTRIBUTES, CLOSING, MAX_HISTORY_EVENTS, WAKING
+from garcon.engine.core.versions import Table
 
 
 class StartChild(NamedTuple):
@@ -193,19 +194,19 @@ class Draft:
             scheduled_ms=self.now_ms,
         )
 
-    def _own(self, kind: Kind) -> dict[Any, Any]:
+    def _own(self, kind: Kind) -> Table[Any, Any]:
         table = self.state.table(kind)
         if kind not in self._owned:
             self._owned.add(kind)
-            table = table.copy()
+            table = table.fork()
             setattr(self.state, kind, table)
         return table
 
     def open_activity(self, activity_id: str) -> int | None:
         """The key of the open activity with this id.
 
-        Only answers of deciders ask, so the index is made for each of them that does: one that was
-        kept would have to be copied whenever an activity starts or ends.
+        Only answers of deciders ask, so the index is made for each of them that does: keeping one
+        would cost every activity that starts or ends.
         """
         if self._by_activity_id is None:
             activities = self.state.activities
@@ -215,14 +216,14 @@ class Draft:
     def put(self, kind: Kind, item: Any) -> None:
         """Add or replace an open item."""
         key = item_key(kind, item)
-        self._own(kind)[key] = item
+        self._own(kind).put(key, item)
         self.changes[kind, key] = item
         if kind == "activities" and self._by_activity_id is not None:
             self._by_activity_id[item.activity_id] = key
 
     def drop(self, kind: Kind, key: Any) -> None:
         """Take an open item away."""
-        item = self._own(kind).pop(key)
+        item = self._own(kind).drop(key)
         self.changes[kind, key] = None
         if kind == "activities" and self._by_activity_id is not None:
             del self._by_activity_id[item.activity_id]
@@ -249,7 +250,8 @@ class Draft:
         if state.status in ("TERMINATED", "TIMED_OUT"):
             self._apply_policy(attributes["childPolicy"])
         state.started = state.scheduled = None
-        state.activities, state.timers, state.children, state.lambdas = {}, {}, {}, {}
+        state.activities, state.timers = Table(), Table()
+        state.children, state.lambdas = Table(), Table()
         self._by_activity_id = None
         self.changes.clear()
 

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from operator import attrgetter
 from typing import Any, Final, Literal, NamedTuple
 
+from garcon.engine.core.versions import Table
+
 Kind = Literal["activities", "timers", "children", "lambdas"]
 KINDS: Final[tuple[Kind, ...]] = ("activities", "timers", "children", "lambdas")
 
@@ -187,10 +189,10 @@ class Execution:
         self.status = "OPEN"
         self.close_ms = 0
         self.counts: tuple[int, int, int, int, int] | None = None
-        self.activities: dict[Any, Activity] = {}
-        self.timers: dict[Any, Timer] = {}
-        self.children: dict[Any, Child] = {}
-        self.lambdas: dict[Any, Lambda] = {}
+        self.activities: Table[Any, Activity] = Table()
+        self.timers: Table[Any, Timer] = Table()
+        self.children: Table[Any, Child] = Table()
+        self.lambdas: Table[Any, Lambda] = Table()
 
     @property
     def is_open(self) -> bool:
@@ -198,14 +200,14 @@ class Execution:
         return self.status == "OPEN"
 
     def clone(self) -> Execution:
-        """A copy that shares the tables; a draft copies a table before it touches it."""
+        """A copy that shares the tables; a draft forks a table before it touches it."""
         twin = Execution.__new__(Execution)
         twin.__dict__.update(self.__dict__)
         return twin
 
-    def table(self, kind: Kind) -> dict[Any, Any]:
+    def table(self, kind: Kind) -> Table[Any, Any]:
         """The open items of one kind by key."""
-        table: dict[Any, Any] = getattr(self, kind)
+        table: Table[Any, Any] = getattr(self, kind)
         return table
 
     def scalars(self) -> list[Any]:
@@ -256,7 +258,7 @@ def catch_up(state: Execution, events: Iterable[tuple[int, str]]) -> None:
 def restore_item(state: Execution, kind: Kind, values: list[Any]) -> None:
     """Put a stored item back into a state that is being restored."""
     item = ITEM_TYPES[kind](*values)
-    state.table(kind)[item_key(kind, item)] = item
+    state.table(kind).put(item_key(kind, item), item)
 
 
 def item_key(kind: Kind, item: Any) -> Any:

@@ -87,7 +87,7 @@ def started_decision(state: Execution, scheduled_id: int, started_id: int) -> De
 def started_activity(state: Execution, scheduled_id: int, started_id: int) -> Activity:
     """The activity task of a token, or the fault a late answer gets."""
     _check_open(state)
-    task = state.activities.get(scheduled_id)
+    task: Activity | None = state.activities.get(scheduled_id)
     if task is None or not started_id or task.started_id != started_id:
         raise faults.unknown_activity(scheduled_id)
     return task

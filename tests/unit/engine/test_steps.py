@@ -9,7 +9,15 @@ import pytest
 
 from garcon.engine.core import decisions, timeouts, transitions
 from garcon.engine.core.faults import Fault
-from garcon.engine.core.model import Execution, Profile, TypeRecord, catch_up, restore, restore_item
+from garcon.engine.core.model import (
+    KINDS,
+    Execution,
+    Profile,
+    TypeRecord,
+    catch_up,
+    restore,
+    restore_item,
+)
 from garcon.engine.core.starts import make_profile
 
 SETTINGS = {
@@ -84,7 +92,8 @@ def running(*activity_ids: str) -> Execution:
 
 def everything_in(state: Execution) -> dict[str, Any]:
     """Return a deep picture of a state."""
-    return {name: repr(value) for name, value in vars(state).items()}
+    tables = {kind: sorted(state.table(kind).items()) for kind in KINDS}
+    return {name: repr(value) for name, value in {**vars(state), **tables}.items()}
 
 
 def test_a_step_leaves_the_state_it_began_with() -> None:
