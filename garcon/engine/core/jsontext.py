@@ -1,14 +1,14 @@
-"""JSON as the engine writes it: no blanks, Unicode as it is.
+"""JSON as the engine writes it (no blanks, Unicode as it is) and reads it (what JSON allows).
 
-What it never does: accept what is not plain data. Its one law: one encoder is made once; making one
-for each text costs more than small texts do.
+What it never does: accept what is not plain data. Its one law: what can be made once is made
+once; making it for each text costs more than small texts do.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 _SEPARATORS: Final = (",", ":")
 
@@ -30,3 +30,25 @@ def _make_encoder() -> Callable[[Any], str]:
 
 
 encode: Final = _make_encoder()
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(text)
+
+
+_decoder: Final = json.JSONDecoder(parse_constant=_no_constant)
+
+
+def decode(text: str) -> Any:
+    """The value of a text.
+
+    Raises:
+        ValueError: It is no JSON; NaN and the infinities are none.
+        RecursionError: It is nested too deeply.
+    """
+    try:
+        value, end = _decoder.raw_decode(text)
+    except ValueError:
+        end = -1
+    # What has blanks around it, as few have, is looked at by the slower way.
+    return value if end == len(text) else _decoder.decode(text)

@@ -15,6 +15,8 @@ import time
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from aiohttp import hdrs
+
 from garcon.engine.core.faults import Fault
 
 _SERVICE: Final = "com.amazon.coral.service#"
@@ -72,10 +74,10 @@ class Guard:
         Raises:
             Fault: AccessDeniedException.
         """
-        if "Origin" in headers:
+        if hdrs.ORIGIN in headers:
             raise _denied("AccessDeniedException", "This engine does not serve web pages")
         if self._names is not None:
-            name = headers.get("Host", "")
+            name = headers.get(hdrs.HOST, "")
             if name == self._known_name:
                 return
             if re.sub(r":\d+$", "", name).lower() not in self._names:

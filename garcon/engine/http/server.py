@@ -21,6 +21,7 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response
 from aiohttp.web_server import Server
+from multidict import CIMultiDict, istr
 
 from garcon.engine.core import faults
 from garcon.engine.core.buckets import Rate
@@ -52,6 +53,9 @@ class _NoContents(logging.Filter):
 _http_logger = logging.getLogger("garcon.engine.http")
 _http_logger.addFilter(_NoContents())
 
+_TARGET: Final = istr("X-Amz-Target")
+_INVOCATION: Final = istr("amz-sdk-invocation-id")
+_REQUEST_ID: Final = istr("x-amzn-RequestId")
 _KEEPALIVE_S: Final = 300.0
 _BACKLOG: Final = 2048
 _BODY_S: Final = 30.0
@@ -121,10 +125,11 @@ class EngineServer:
         self.kernel = Kernel(self.world, self.clock, poll_hold_s=settings.poll_hold_s)
         self._lambdas = Lambdas(settings.functions, self.kernel.end_lambda)
         self.kernel.call = self._lambdas.call
-        self._headers = {"Content-Type": wire.CONTENT_TYPE}
+        self._headers = CIMultiDict({"Content-Type": wire.CONTENT_TYPE})
         if nonce is not None:
             self._headers["X-Garcon-Nonce"] = nonce
-        self._old_headers = {**self._headers, "Content-Type": wire.OLD_CONTENT_TYPE}
+        self._old_headers = self._headers.copy()
+        self._old_headers["Content-Type"] = wire.OLD_CONTENT_TYPE
         self._request_head = _request_head()
         self._requests = 0
         self._own = {wire.RELEASE_POLLS: self._release_polls, wire.SKIP: self._skip}
@@ -224,14 +229,15 @@ class EngineServer:
         traffic = self.traffic
         self._silent.discard(request.protocol)
         self._note_who_asks(request.protocol)
-        target = request.headers.get("X-Amz-Target", "")
+        target = request.headers.get(_TARGET, "")
         own = target == wire.SKIP
         headers = self._old_headers if wire.is_old(target) else self._headers
         if not own:
             traffic.arrived += 1
             traffic.running += 1
         try:
-            return self._respond(200, wire.encode_answer(await self._answer(request)), headers)
+            answer = await self._answer(request, target)
+            return self._respond(200, wire.encode_answer(answer), headers)
         except faults.Fault as fault:
             return self._respond(fault.status, wire.encode_fault(fault), headers)
         except (asyncio.CancelledError, ConnectionError):
@@ -250,15 +256,14 @@ class EngineServer:
         self._asked_last = client
         self.kernel.alone = self._in_a_row >= _IN_A_ROW
 
-    async def _answer(self, request: BaseRequest) -> Any:
+    async def _answer(self, request: BaseRequest, target: str) -> Any:
         headers = request.headers
-        target = headers.get("X-Amz-Target")
         self._guard.check_head(headers)
         body = await _read(request)
         if request.method != "POST":
             raise faults.unknown_operation(f"{request.method} {request.path}")
         self._guard.check_signature(request.method, headers, body)
-        own = self._own.get(target or "")
+        own = self._own.get(target)
         if own is not None:
             return await own(wire.parse_body(body))
         name = wire.operation_name(target)
@@ -267,7 +272,7 @@ class EngineServer:
             raise faults.unknown_operation(name)
         given = check(wire.parse_body(body))
         self.throttle.check(name, given)
-        call = Call(headers.get("amz-sdk-invocation-id"), _alive(request))
+        call = Call(headers.get(_INVOCATION), _alive(request))
         return await OPERATIONS[name](self.kernel, given, call)
 
     async def _release_polls(self, body: Any) -> dict[str, int]:
@@ -287,10 +292,10 @@ class EngineServer:
         at_once = body.get("now") is True
         await skip(self.kernel, self.clock, self.traffic, seconds, at_once=at_once)
 
-    def _respond(self, status: int, body: bytes, headers: dict[str, str]) -> Response:
+    def _respond(self, status: int, body: bytes, headers: CIMultiDict[str]) -> Response:
         self._requests += 1
         response = Response(status=status, body=body, headers=headers)
-        response.headers["x-amzn-RequestId"] = f"{self._request_head}{self._requests:012x}"
+        response.headers[_REQUEST_ID] = f"{self._request_head}{self._requests:012x}"
         return response
 
 

@@ -6,11 +6,10 @@ request comes out.
 
 from __future__ import annotations
 
-import json
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from garcon.engine.core import faults
-from garcon.engine.core.jsontext import encode
+from garcon.engine.core.jsontext import decode, encode
 
 CONTENT_TYPE: Final = "application/x-amz-json-1.0"
 # What clients that send the long target are answered with.
@@ -21,14 +20,7 @@ RELEASE_POLLS: Final = "GarconEngine.ReleasePolls"
 SKIP: Final = "GarconEngine.Skip"
 
 
-def _no_constant(text: str) -> NoReturn:
-    raise ValueError(text)
-
-
-_decode: Final = json.JSONDecoder(parse_constant=_no_constant).decode
-
-
-def operation_name(target: str | None) -> str:
+def operation_name(target: str) -> str:
     """The operation in an X-Amz-Target header; old clients send a longer prefix.
 
     Raises:
@@ -53,7 +45,7 @@ def parse_body(body: bytes) -> Any:
     if not body:
         return {}
     try:
-        value = _decode(body.decode())
+        value = decode(body.decode())
         if b"\\u" in body:
             # Half a surrogate pair is legal JSON but no text that could be kept.
             encode(value).encode()

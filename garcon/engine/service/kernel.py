@@ -219,15 +219,17 @@ class Kernel:
         self.alone = False
         acts, self._acts = self._acts, []
         self._rest_until_s = self._loop.time() + _GATHER_S if len(acts) > 1 else 0.0
+        lists = self.world.lists
         # What waits already starts in the same commit as the requests; what they bring, behind it.
-        self._run(acts, [*pairs, *self.world.lists.match(_MATCH_LIMIT)])
-        self.run_due()
-        brought = list(self.world.lists.match(_MATCH_LIMIT))
+        self._run(acts, [*pairs, *lists.match(_MATCH_LIMIT)])
+        now_ms = self.clock.now_ms()
+        self.run_due(now_ms)
+        brought = lists.match(_MATCH_LIMIT)
         if brought:
             self._run([], brought)
-        if len(brought) >= _MATCH_LIMIT:
-            self._ask_turn()
-        self._retention.step()
+            if len(brought) >= _MATCH_LIMIT:
+                self._ask_turn()
+        self._retention.step(now_ms)
         self._set_alarm()
         if self._checkpoint is None and self.world.database.wants_checkpoint():
             self._start_checkpoint()
@@ -333,9 +335,8 @@ class Kernel:
 
     # -- deadlines ----------------------------------------------------------------------------
 
-    def run_due(self) -> int:
-        """Let everything happen that is due by now; how many deadlines that were."""
-        now_ms = self.clock.now_ms()
+    def run_due(self, now_ms: int) -> int:
+        """Let everything happen that is due by ``now_ms``; how many deadlines that were."""
         due = self.world.deadlines.pop_due(now_ms, _DUE_LIMIT)
         if not due:
             return 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
 TaskKind = Literal["activity", "decision"]
@@ -145,17 +145,18 @@ class TaskLists:
             return None
         return self._next(where, tasks)
 
-    def match(self, limit: int) -> Iterator[tuple[Poll, TaskKey]]:
+    def match(self, limit: int) -> list[tuple[Poll, TaskKey]]:
         """Pairs of a poller and a task, both taken out; polls seen closed are let go."""
-        while self._matchable and limit > 0:
+        pairs: list[tuple[Poll, TaskKey]] = []
+        while self._matchable and len(pairs) < limit:
             where = next(iter(self._matchable))
             tasks = self._lists.get(where)
             pair = self._pair(tasks) if tasks is not None else None
             if pair is None:
                 del self._matchable[where]
-                continue
-            limit -= 1
-            yield pair
+            else:
+                pairs.append(pair)
+        return pairs
 
     def _pair(self, tasks: _TaskList) -> tuple[Poll, TaskKey] | None:
         while tasks.tasks and tasks.polls:

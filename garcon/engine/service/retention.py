@@ -40,9 +40,8 @@ class Retention:
         """Look in this turn: something closed that is not to be kept."""
         self.next_ms = self._clock.now_ms()
 
-    def step(self) -> None:
+    def step(self, now_ms: int) -> None:
         """Do one slice of work if it is time."""
-        now_ms = self._clock.now_ms()
         if now_ms < self.next_ms:
             return
         try:

@@ -49,10 +49,10 @@ async def skip(
         if next_ms is None or next_ms > target_ms:
             break
         clock.move_to(next_ms)
-        kernel.run_due()
+        kernel.run_due(clock.now_ms())
         await clients.settle()
     clock.move_to(target_ms)
-    while kernel.run_due():
+    while kernel.run_due(clock.now_ms()):
         await asyncio.sleep(0)
     await clients.settle()
 

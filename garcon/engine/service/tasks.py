@@ -6,12 +6,11 @@ poll's answer is made only from what is kept.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from garcon.engine.core import decisions, faults, transitions
-from garcon.engine.core.jsontext import encode
+from garcon.engine.core.jsontext import decode, encode
 from garcon.engine.core.model import Execution
 from garcon.engine.core.tables import ATTRIBUTES, MAX_PAGE
 from garcon.engine.service.batch import Batch
@@ -55,7 +54,7 @@ async def poll_activity(kernel: Kernel, given: Given, call: Call) -> str:
 
 
 def _activity_task(kernel: Kernel, task: Assignment, state: Execution) -> str:
-    event = json.loads(kernel.world.database.event(task.key, task.scheduled_id))
+    event = decode(kernel.world.database.event(task.key, task.scheduled_id))
     scheduled = event[ATTRIBUTES["ActivityTaskScheduled"]]
     profile = state.profile
     token = task_token("activity", task.key, task.scheduled_id, task.started_id, profile.run_id)

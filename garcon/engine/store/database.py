@@ -27,13 +27,15 @@ from garcon.engine.core.model import (
 from garcon.engine.store import schema
 from garcon.engine.store.place import refuse_network, refuse_second_name
 
-_CHECKPOINT_BYTES: Final = 16 << 20
-_RESTART_BYTES: Final = 64 << 20
+_CHECKPOINT_BYTES: Final = 64 << 20
+_RESTART_BYTES: Final = 256 << 20
 _SPARE_PAGES: Final = 1_000
 _BUSY_MS: Final = 5_000
 _PAGE_CHARACTERS: Final = 4 << 20
 _FRESH_CHARACTERS: Final = 4 << 20
 _SCHEDULED: Final = '"eventType":"ActivityTaskScheduled"'
+# Of an event's text: its type stands in it.
+_HEAD: Final = 120
 
 
 class Writes(NamedTuple):
@@ -99,8 +101,7 @@ class Database:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-        self._unchecked += sum(len(body) for _, _, body in writes.events) + 8192
-        self._fresh.add(writes.events)
+        self._unchecked += self._fresh.add(writes.events) + 8192
 
     def _write(self, connection: sqlite3.Connection, writes: Writes) -> None:
         many = connection.executemany
@@ -305,14 +306,17 @@ class _Fresh:
         self._texts: dict[tuple[int, int], str] = {}
         self._room = _FRESH_CHARACTERS
 
-    def add(self, events: list[tuple[int, int, str]]) -> None:
-        """Keep those of a committed batch; the oldest give way."""
+    def add(self, events: list[tuple[int, int, str]]) -> int:
+        """Keep those of a committed batch, the oldest give way; how long all its texts are."""
+        characters = 0
         for key, event_id, text in events:
-            if _SCHEDULED in text[:120]:
+            characters += len(text)
+            if text.find(_SCHEDULED, 0, _HEAD) > 0:
                 self._texts[key, event_id] = text
                 self._room -= len(text)
         while self._room < 0:
             self._room += len(self._texts.pop(next(iter(self._texts))))
+        return characters
 
     def take(self, key: int, event_id: int) -> str | None:
         """The text of an event, if it is still here; it is given out once."""

@@ -395,7 +395,7 @@ class RandomClients(RuleBasedStateMachine):
         deadlines = self.kernel.world.deadlines
         while (next_ms := deadlines.next_ms()) is not None and next_ms <= target_ms:
             self.clock.move_to(next_ms)
-            self.kernel.run_due()
+            self.kernel.run_due(self.clock.now_ms())
         self.clock.move_to(target_ms)
 
     @rule()

@@ -94,7 +94,7 @@ def test_a_poll_that_is_gone_is_passed_over() -> None:
         lists.wait(gone)
         lists.wait(there)
         lists.offer(WORK, (1, 2), 0)
-        assert list(lists.match(10)) == [(there, (1, 2))]
+        assert lists.match(10) == [(there, (1, 2))]
         assert gone.answer.result() is None
         assert lists.polls_of("me") == []
         assert lists.poll_of_invocation("i") is None
@@ -114,6 +114,6 @@ def test_who_has_just_come_takes_no_task_before_who_waits() -> None:
         assert lists.take(WORK) is None
         lists.offer(WORK, (1, 2), 0)
         assert lists.take(WORK) is None
-        assert list(lists.match(10)) == [(waits, (1, 2))]
+        assert lists.match(10) == [(waits, (1, 2))]
 
     asyncio.run(run())
