@@ -429,11 +429,12 @@ class Nursery:
                 self._say_farewell(
                     born, ChildExited(self.generation, born.slot, born.pid, text, with_zygote=True)
                 )
-        for request in self._requests.values():
-            request.fail(f"the zygote {status}")
         if self._farewells:
             await asyncio.wait(self._farewells)
         self._on_fact(ZygoteExited(self.generation, status))
+        # Last: what the exits have told lets forks be asked for, up to this very moment.
+        for request in self._requests.values():
+            request.fail(f"the zygote {status}")
 
     def _on_frame(self, frame: Frame) -> None:
         head = frame.head

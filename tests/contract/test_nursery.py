@@ -29,6 +29,7 @@ from garcon.pool.nursery import (
 from garcon.pool.resources import Machine
 from tests.contract.nursery_harness import (
     FLOWS,
+    PATIENCE_S,
     House,
     answer,
     gone,
@@ -202,6 +203,27 @@ def test_the_death_of_the_zygote_is_the_death_of_its_children_and_their_programs
             assert all(fact.with_zygote and "SIGKILL" in fact.status for fact in exits)
             with pytest.raises(ForkError, match="there is no zygote"):
                 await one.nursery.fork(3, ChildKind.WORKER)
+
+    asyncio.run(run())
+
+
+def test_a_fork_asked_for_while_a_dead_zygote_s_children_leave_fails_with_it(monkeypatch) -> None:
+    """The first exit that is told has a pool ask for the next child, and nobody is left to fork."""
+    monkeypatch.setattr(nursery_module, "LINGER_S", PATIENCE_S)
+
+    async def run() -> None:
+        async with house() as one:
+            heard, unheard = await one.worker(1), await one.worker(2)
+            assert one.nursery.pid is not None
+            os.kill(one.nursery.pid, signal.SIGKILL)
+            await wait_end(heard)
+            await one.wait_exit(heard)
+            asking = asyncio.create_task(one.nursery.fork(1, ChildKind.WORKER))
+            await wait_end(unheard)
+            with pytest.raises(ForkError, match="the zygote was killed by SIGKILL"):
+                await asking
+            # Told before, so that the pool knows why: it is no want of memory or processes.
+            assert [ChildExited, ChildExited, ZygoteExited] == [type(fact) for fact in one.facts]
 
     asyncio.run(run())
 

@@ -167,6 +167,7 @@ def test_killed_zygotes_leave_nothing_open_behind(engine):
                 )
             await house.until(lambda: files(process) <= before, "as few files as before")
             await house.until(lambda: len(process.children()) == programs, "no guard too many")
+            assert [] == house.lines_with("event=slot.unforked")  # nothing was short but a zygote
             tell(signal.SIGTERM)
             assert await house.ended() == 0
 
