@@ -21,12 +21,25 @@ from typing import Any, cast
 from garcon.client import Engine
 from garcon.pool.dataplane import DataPlane
 
+#: It knows nothing but what a poll and a completion are answered with: as many bytes as the
+#: engine's answers have, so that the clients read, parse and send back the same.
 EMPTY = """
-import asyncio
+import asyncio, json
 from aiohttp import web
+TASK = json.dumps({
+    "taskToken": "AAAAKgAAAAFhAAAAAAAAAAEAAAAFAAADiQAAAAA=",
+    "activityId": "a100",
+    "startedEventId": 905,
+    "workflowExecution": {"workflowId": "run", "runId": "22" + 44 * "x"},
+    "activityType": {"name": "act", "version": "1"},
+    "input": '{"day": "2026-01-01", "country": "DE"}',
+}, separators=(",", ":")).encode()
 async def answer(request):
     await request.read()
-    return web.Response(body=b'{"taskToken":"x"}', content_type="application/x-amz-json-1.0")
+    body = TASK if "Poll" in request.headers["X-Amz-Target"] else b""
+    response = web.Response(body=body, content_type="application/x-amz-json-1.0")
+    response.headers["x-amzn-RequestId"] = "01234567-0123-4567-a123-0123456789ab"
+    return response
 async def main():
     server = web.Server(answer, access_log=None)
     listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
