@@ -31,7 +31,7 @@ if not __package__:  # run as a file: what it imports lies in the folder above i
 from benchmarks import _lean as lean
 from benchmarks._report import Report
 
-RUNS = 7
+RUNS = 11
 #: Activities of one timed run.
 EACH = 300
 #: How many of moto's activities are worked off: it needs seconds for each hundred.
@@ -81,48 +81,49 @@ def one_turn(url: str, name: str, count: int, work: Work) -> float:
 
 
 def sizes(report: Report, folder: Path, wanted: tuple[int, ...], runs: int) -> None:
-    """Measure at growing sizes of one domain, turn by turn with an empty server."""
-    db = folder / "sizes.db"
-    shares: list[float] = []
-    first = 0.0
-    with lean.served("-c", lean.EMPTY) as (empty_url, _), lean.engine(db) as (url, pid):
-        lean.prepare(url)
-        here = 0
-        for size in wanted:
-            fill(url, f"fill{size}", size - here)
-            here = size + runs * EACH
-            empty, ours = [], []
-            for run in range(runs):
-                empty.append(lean.work(empty_url, EACH))
-                ours.append(one_turn(url, f"at{size}.{run}", EACH, lean.work))
-            shares = [mine / most for mine, most in zip(ours, empty, strict=True)]
-            first = first or statistics.median(shares)
-            what = f"{size:,} activities in the domain"
-            report.add(f"empty server, beside {what}", "pairs/s", empty)
-            report.add(f"engine, {what}", "tasks/s", ours)
-            report.add(f"engine / empty server, {what}", "x", shares, 0.6)
-            if size != wanted[0]:
-                steady = [one / first for one in shares]
-                report.add(f"that share, {size:,} / {wanted[0]:,}", "x", steady, 0.9)
-        by_pool(report, empty_url, url, runs)
-        report.add(f"memory at {wanted[-1]:,}", "MB", [memory_mb(pid)], 150.0, at_most=True)
+    """Measure engines whose domains are of different sizes, turn by turn with an empty server."""
+    files = {size: folder / f"{size}.db" for size in wanted}
+    with ExitStack() as stack:
+        empty_url, _ = stack.enter_context(lean.served("-c", lean.EMPTY))
+        served = {size: stack.enter_context(lean.engine(db)) for size, db in files.items()}
+        urls = {size: url for size, (url, _) in served.items()}
+        for size, url in urls.items():
+            lean.prepare(url)
+            fill(url, "fill", size)
+        for who, work in (("one client", lean.work), ("the pool's own client", lean.work_as_pool)):
+            beside_each_other(report, who, work, empty_url, urls, runs)
+        memory = memory_mb(served[wanted[-1]][1])
+        report.add(f"memory at {wanted[-1]:,}", "MB", [memory], 150.0, at_most=True)
     begun_s = time.perf_counter()
-    with lean.engine(db) as (url, pid):
+    with lean.engine(files[wanted[-1]]) as (url, pid):
         lean.Lean(url).call("ListDomains", registrationStatus="REGISTERED")
-        report.add("start-up on that file", "s", [time.perf_counter() - begun_s])
+        report.add("start-up on that file", "s", [time.perf_counter() - begun_s], 2.0, at_most=True)
         report.add("start-up on that file: CPU", "s", [cpu_s(pid)])
 
 
-def by_pool(report: Report, empty_url: str, url: str, runs: int) -> None:
-    """Measure both servers through the client that a pool has, one task after the other."""
-    empty, ours = [], []
+def beside_each_other(
+    report: Report, who: str, work: Work, empty_url: str, urls: dict[int, str], runs: int
+) -> None:
+    """Measure an empty server and engines of several sizes through one client, in rounds."""
+    empty: list[float] = []
+    found: dict[int, list[float]] = {size: [] for size in urls}
     for run in range(runs):
-        empty.append(lean.work_as_pool(empty_url, EACH))
-        ours.append(one_turn(url, f"pool.{run}", EACH, lean.work_as_pool))
-    shares = [mine / most for mine, most in zip(ours, empty, strict=True)]
-    report.add("empty server, the pool's own client", "pairs/s", empty)
-    report.add("engine, the pool's own client", "tasks/s", ours)
-    report.add("engine / empty server, the pool's own client", "x", shares, 0.6)
+        empty.append(work(empty_url, EACH))
+        for size, url in urls.items():
+            found[size].append(one_turn(url, f"{who}.{run}", EACH, work))
+    report.add(f"{who}: empty server", "pairs/s", empty)
+    smallest, *_ = found
+    for size, rates in found.items():
+        what = f"{who}, {size:,} activities in the domain"
+        report.add(f"{what}: engine", "tasks/s", rates)
+        report.add(f"{what}: engine / empty server", "x", ratios(rates, empty), 0.6)
+        if size != smallest:
+            report.add(f"{what}: / {smallest:,}", "x", ratios(rates, found[smallest]), 0.9)
+
+
+def ratios(ours: list[float], theirs: list[float]) -> list[float]:
+    """Return how many times the rate of its neighbour each is."""
+    return [one / other for one, other in zip(ours, theirs, strict=True)]
 
 
 def one_of_moto(name: str, url: str, count: int, work: Work) -> float:
@@ -157,8 +158,8 @@ def against_moto(report: Report, count: int, runs: int, goal: float) -> None:
         for name, rates in found.items():
             report.add(f"{what}: {name}", "tasks/s", rates)
         for name in ("empty", "engine"):
-            ratios = [a / b for a, b in zip(found[name], found["moto"], strict=True)]
-            report.add(f"{what}: {name} / moto", "x", ratios, aim if name == "engine" else None)
+            shares = ratios(found[name], found["moto"])
+            report.add(f"{what}: {name} / moto", "x", shares, aim if name == "engine" else None)
 
 
 def waiting_polls(report: Report, folder: Path, count: int) -> None:
@@ -192,7 +193,7 @@ def main() -> int:
     report = Report("engine", about, quick=told.quick)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        sizes(report, folder, SIZES[:2] if told.quick else SIZES, 3 if told.quick else RUNS)
+        sizes(report, folder, SIZES[:2] if told.quick else SIZES, 5 if told.quick else RUNS)
         waiting_polls(report, folder, 1_000)
         if not told.no_moto:
             against_moto(report, 100, 3, 20.0)
