@@ -97,7 +97,7 @@ class Guard:
         if found is None:
             text = "Request is missing Authentication Token"
             raise _denied("MissingAuthenticationTokenException", text)
-        if not hmac.compare_digest(found["id"].encode(), credentials.access_key.encode()):
+        if not hmac.compare_digest(_octets(found["id"]), _octets(credentials.access_key)):
             text = "The security token included in the request is invalid."
             raise _denied("UnrecognizedClientException", text)
         names = found["headers"].split(";")
@@ -138,9 +138,14 @@ def _signature(
     request = "\n".join(
         (method, "/", "", signed, ";".join(names), hashlib.sha256(body).hexdigest())
     )
-    digest = hashlib.sha256(request.encode()).hexdigest()
-    key = f"AWS4{secret}".encode()
+    digest = hashlib.sha256(_octets(request)).hexdigest()
+    key = _octets(f"AWS4{secret}")
     for part in scope.split("/"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+        key = hmac.new(key, _octets(part), hashlib.sha256).digest()
     text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{digest}"
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(key, _octets(text), hashlib.sha256).hexdigest()
+
+
+def _octets(text: str) -> bytes:
+    """What came over the wire, or in the environment, as this text, be it Unicode or not."""
+    return text.encode(errors="surrogateescape")

@@ -82,6 +82,22 @@ def test_an_unsigned_request_does_not(guarded: Engine) -> None:
     assert status(guarded, Authorization="AWS4-HMAC-SHA256 Credential=AKID/x") == 403
 
 
+@pytest.mark.parametrize(
+    ("access_key", "region", "target"),
+    [("AK\xff", "us", "ListDomains"), ("AKID", "\xff", "ListDomains"), ("AKID", "us", "\xff")],
+)
+def test_a_signature_that_is_no_unicode_does_not(
+    guarded: Engine, access_key: str, region: str, target: str
+) -> None:
+    """It is as wrong as any other, and no accident of the engine."""
+    moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    scope = f"{access_key}/{moment[:8]}/{region}/swf/aws4_request"
+    signed = f"Credential={scope}, SignedHeaders=host;x-amz-date;x-amz-target"
+    authorization = f"AWS4-HMAC-SHA256 {signed}, Signature={'0' * 64}"
+    given = {"Authorization": authorization, "X-Amz-Date": moment, "X-Amz-Target": f"S.{target}"}
+    assert status(guarded, **given) == 403
+
+
 def test_an_old_signature_does_not(guarded: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five minutes of skew, both ways."""
     api = caller(guarded, "AKID", "sesame")
