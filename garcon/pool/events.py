@@ -75,6 +75,11 @@ EVENTS: Mapping[str, Event] = {
     "import.failed": Event(
         "ERROR", "The flow raised while it was imported, at the start or after HUP; with traceback."
     ),
+    "import.slow": Event(
+        "WARNING",
+        "The flow is still being imported, by the process `pid`, after so many `seconds`; after "
+        "`limit_s` it is ended. Told at 10, 20 and 40 s; a TERM or INT is obeyed meanwhile.",
+    ),
     "child.torn": Event("ERROR", "A child sent what is no message, or broke off inside one."),
     "child.silent": Event(
         "WARNING", "A child has closed its connection, or sent what is no message; it is killed."

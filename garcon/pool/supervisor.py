@@ -46,6 +46,7 @@ from garcon.pool.frames import FrameError
 from garcon.pool.jobs import Jobs
 from garcon.pool.mission import Mission
 from garcon.pool.nursery import (
+    READY_TIMEOUT_S,
     UNREADABLE,
     Child,
     ChildExited,
@@ -79,6 +80,10 @@ ENDINGS_S = 15.0
 
 #: A child that no longer speaks, and does not end by itself either, is killed after so long.
 SILENT_S = 5.0
+
+#: When it is told that a flow is still being imported, seconds from the import's begin. Not sooner:
+#: many a sound import takes some seconds.
+SLOW_IMPORT_S = (10.0, 20.0, 40.0)
 
 #: Events of the processes' life that nobody has to be told of; all others are warnings.
 QUIET_EVENTS = {"slot.left": logging.DEBUG}
@@ -316,8 +321,11 @@ class Supervisor:
             machine=self._machine,
         )
         self._nurseries[generation] = nursery
+        telling = self._jobs.spawn(self._tell_slow_import(nursery))
         try:
-            await self._adopt(await nursery.start())
+            description = await nursery.start()
+            telling.cancel()
+            await self._adopt(description)
         except (GarconError, OSError, *UNREADABLE) as error:
             code = error.exit_code if isinstance(error, GarconError) else None
             text = f"another garcon than the pool's? {error!r}" if code is None else str(error)
@@ -332,7 +340,24 @@ class Supervisor:
         else:
             self._facts.put_nowait(ZygoteReady(generation))
         finally:
+            telling.cancel()
             self._starting.pop(generation, None)
+
+    async def _tell_slow_import(self, nursery: Nursery) -> None:
+        """Say at times that a flow is still being imported: nothing else is seen to happen."""
+        waited_s = 0.0
+        for seconds in SLOW_IMPORT_S:
+            await asyncio.sleep(seconds - waited_s)
+            waited_s = seconds
+            log_event(
+                logger,
+                logging.WARNING,
+                "import.slow",
+                flow=self._config.flow,
+                pid=nursery.pid,
+                seconds=seconds,
+                limit_s=READY_TIMEOUT_S,
+            )
 
     async def _adopt(self, description: FlowDescription) -> None:
         """Take what a zygote says of the flow: at first, and after each reload.

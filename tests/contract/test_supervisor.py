@@ -324,6 +324,41 @@ def test_a_stop_while_the_flow_is_imported_is_obeyed_at_once(engine, tmp_path):
     asyncio.run(scenario())
 
 
+def test_an_import_that_takes_long_is_told_of_and_a_stop_is_obeyed_meanwhile(
+    engine, tmp_path, monkeypatch
+):
+    """Who waits sees which process is at it and for how long, instead of nothing for a minute."""
+    monkeypatch.setattr("garcon.pool.supervisor.SLOW_IMPORT_S", (0.2, 0.4))
+    flow = write_flow(tmp_path, "import time; time.sleep(600)")
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url, flow, tmp_path)) as house:
+            await house.until_told("event=import.slow", times=2)
+            first, second = house.lines_with("event=import.slow")
+            assert f"flow={flow} pid={house.zygotes[0]} seconds=0.200 limit_s=60" in first
+            assert "seconds=0.400" in second
+            tell(signal.SIGINT)
+            assert await house.ended() == 0
+
+    asyncio.run(scenario())
+
+
+def test_an_import_that_ends_is_told_of_no_more(engine, monkeypatch):
+    """What is said later would be about another."""
+    monkeypatch.setattr("garcon.pool.supervisor.SLOW_IMPORT_S", (0.0, 3_600.0))
+
+    async def scenario() -> None:
+        async with a_house(config(engine.url)) as house:
+            await house.until_told("event=pool.ready")
+            assert 1 == len(house.lines_with("event=import.slow"))
+            names = [job.get_coro().__name__ for job in asyncio.all_tasks()]
+            assert "_tell_slow_import" not in names
+            tell(signal.SIGTERM)
+            assert await house.ended() == 0
+
+    asyncio.run(scenario())
+
+
 def test_a_stop_while_the_engine_does_not_answer_is_obeyed_at_once():
     """boto3 would try on for minutes in a thread; nobody waits for it."""
     asked = asyncio.Event()
