@@ -94,12 +94,12 @@ Effect = StartChild | StartNext | TellParent | ApplyPolicy | SignalOther | Cance
 class Step(NamedTuple):
     """What a transition yields.
 
-    ``changes`` maps (kind, key) to the new item or None for one that is gone.
+    ``changes`` maps (kind, key) to the item as it was and as it is; None where there is none.
     """
 
     state: Execution
     events: list[tuple[int, str]]
-    changes: dict[tuple[Kind, Any], Any]
+    changes: dict[tuple[Kind, Any], tuple[Any, Any]]
     effects: list[Effect]
 
 
@@ -134,7 +134,7 @@ class Draft:
         self.state = state.clone()
         self.now_ms = now_ms
         self.events: list[tuple[int, str]] = []
-        self.changes: dict[tuple[Kind, Any], Any] = {}
+        self.changes: dict[tuple[Kind, Any], tuple[Any, Any]] = {}
         self.effects: list[Effect] = []
         self.answering = False
         self._owed = False
@@ -202,6 +202,10 @@ class Draft:
             setattr(self.state, kind, table)
         return table
 
+    def _note(self, kind: Kind, key: Any, before: Any, after: Any) -> None:
+        known = self.changes.get((kind, key))
+        self.changes[kind, key] = (known[0] if known else before, after)
+
     def open_activity(self, activity_id: str) -> int | None:
         """The key of the open activity with this id.
 
@@ -216,15 +220,16 @@ class Draft:
     def put(self, kind: Kind, item: Any) -> None:
         """Add or replace an open item."""
         key = item_key(kind, item)
-        self._own(kind).put(key, item)
-        self.changes[kind, key] = item
+        table = self._own(kind)
+        self._note(kind, key, table.get(key), item)
+        table.put(key, item)
         if kind == "activities" and self._by_activity_id is not None:
             self._by_activity_id[item.activity_id] = key
 
     def drop(self, kind: Kind, key: Any) -> None:
         """Take an open item away."""
         item = self._own(kind).drop(key)
-        self.changes[kind, key] = None
+        self._note(kind, key, item, None)
         if kind == "activities" and self._by_activity_id is not None:
             del self._by_activity_id[item.activity_id]
 

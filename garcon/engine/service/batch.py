@@ -22,7 +22,7 @@ from garcon.engine.core.draft import (
     Step,
     TellParent,
 )
-from garcon.engine.core.model import Domain, Execution, Profile, TypeRecord
+from garcon.engine.core.model import Domain, Execution, Kind, Profile, TypeRecord
 from garcon.engine.service.registry import TypeKey, TypeKind
 from garcon.engine.store.database import Writes
 
@@ -73,7 +73,7 @@ class Batch:
     Attributes:
         now_ms: The time of everything in it.
         states: The newest state of each touched execution.
-        touched: Per execution, the items that changed.
+        touched: Per execution, the items that changed, as they were before.
         closed: Executions that end in it.
         calls: Functions to run once the batch is kept.
         applied: How many changes it holds; tells whether a request has changed anything.
@@ -83,7 +83,7 @@ class Batch:
         self._world = world
         self.now_ms = now_ms
         self.states: dict[int, Execution] = {}
-        self.touched: dict[int, dict[tuple[Any, Any], None]] = {}
+        self.touched: dict[int, dict[tuple[Kind, Any], Any]] = {}
         self.calls: list[CallLambda] = []
         self.domains: dict[str, Domain] = {}
         self.types: dict[TypeKey, TypeRecord | None] = {}
@@ -199,8 +199,8 @@ class Batch:
         for event_id, text in step.events:
             self._events.append((key, event_id, text))
         touched = self.touched.setdefault(key, {})
-        for (kind, item_key), item in step.changes.items():
-            touched[kind, item_key] = None
+        for (kind, item_key), (before, item) in step.changes.items():
+            touched.setdefault((kind, item_key), before)
             self._items[key, kind, item_key] = item
         if not state.is_open:
             where = (state.profile.domain, state.profile.workflow_id)

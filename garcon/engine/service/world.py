@@ -11,7 +11,7 @@ import json
 import secrets
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from garcon.engine.core.model import (
@@ -73,7 +73,7 @@ class World:
             name: Any = kind
             self.registry.set_type((name, domain, record.name, record.version), record)
         for state in database.open_executions():
-            self._install(state, None, _all_items(state), offer=False)
+            self._install(state, None, dict.fromkeys(_all_items(state)), offer=False)
         self._offer_all()
 
     def newest_ms(self) -> int:
@@ -153,14 +153,14 @@ class World:
             except sqlite3.Error:
                 state = old
             if state is not None and (old is not None or state.is_open):
-                touched = dict.fromkeys([*_all_items(old), *_all_items(state)])
+                touched = {**dict.fromkeys(_all_items(state)), **_all_items(old)}
                 self._install(state, old, touched)
 
     def _install(
         self,
         state: Execution,
         old: Execution | None,
-        touched: Iterable[tuple[Kind, Any]],
+        touched: Mapping[tuple[Kind, Any], Any],
         *,
         offer: bool = True,
     ) -> None:
@@ -174,9 +174,8 @@ class World:
             self._open_counts[where[0]] += 1
             self.deadlines.set((key, "run", 0), run_due(state))
         self.states[key] = state
-        for kind, item_key in touched:
-            old_item = old.table(kind).get(item_key) if old else None
-            self._index_item(state, kind, item_key, old_item, offer)
+        for (kind, item_key), before in touched.items():
+            self._index_item(state, kind, item_key, before, offer)
         self._index_decision(state, old, offer)
 
     def _uninstall(self, state: Execution, old: Execution | None) -> None:
@@ -189,8 +188,8 @@ class World:
             del self._open[where]
         self._open_counts[where[0]] -= 1
         self.deadlines.set((key, "run", 0), None)
-        for kind, item_key in _all_items(old):
-            self._index_item(state, kind, item_key, old.table(kind)[item_key], offer=False)
+        for (kind, item_key), item in _all_items(old).items():
+            self._index_item(state, kind, item_key, item, offer=False)
         self._index_decision(state, old, offer=False)
 
     def _index_item(
@@ -280,7 +279,7 @@ def decision_list(state: Execution, task: DecisionTask) -> ListKey:
     return ("decision", state.profile.domain, task.task_list)
 
 
-def _all_items(state: Execution | None) -> list[tuple[Kind, Any]]:
+def _all_items(state: Execution | None) -> dict[tuple[Kind, Any], Any]:
     if state is None:
-        return []
-    return [(kind, key) for kind in KINDS for key in state.table(kind)]
+        return {}
+    return {(kind, key): item for kind in KINDS for key, item in state.table(kind).items()}
