@@ -153,7 +153,12 @@ EVENTS: Mapping[str, Event] = {
     "decision.note": Event("INFO", "What the decider wants to be known of an execution."),
     # The engine.
     "engine.lost": Event("WARNING", "The engine cannot be reached; told once, tried on."),
-    "control.again": Event("INFO", "A rare call found no engine and is made again: `why`."),
+    "control.again": Event(
+        "WARNING or INFO",
+        "A rare call found no engine, `why` tells at which URL; it is made again after `again_s`, "
+        "up to `left` times. WARNING where a pool that has not begun meets it first: it ends with "
+        "4 when none is left.",
+    ),
     "engine.back": Event("INFO", "The engine is reached again."),
     "engine.not_started": Event("ERROR", "The local engine could not be started again."),
     "type.registered": Event("INFO", "A domain or type was registered for the first time."),

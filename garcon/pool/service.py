@@ -414,11 +414,15 @@ class Service:
         its client anew.
         """
         loop = asyncio.get_running_loop()
-        for pause_s in CONTROL_PAUSES_S:
+        for attempt, pause_s in enumerate(CONTROL_PAUSES_S):
             try:
                 return await loop.run_in_executor(self._helper, call, *args)
             except EngineUnreachable as error:
-                log_event(logger, logging.INFO, "control.again", why=error)
+                # Once the work has begun its own calls tell of a line that is lost.
+                is_news = attempt == 0 and self.work is None
+                level = logging.WARNING if is_news else logging.INFO
+                left = len(CONTROL_PAUSES_S) - attempt
+                log_event(logger, level, "control.again", why=error, again_s=pause_s, left=left)
             await asyncio.sleep(pause_s)
         return await loop.run_in_executor(self._helper, call, *args)
 

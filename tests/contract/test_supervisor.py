@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 import os
 import signal
 import sys
@@ -283,7 +284,9 @@ def test_children_that_cannot_boot_end_the_pool_and_show_what_they_raised(engine
     asyncio.run(scenario())
 
 
-def test_an_engine_that_refuses_ends_the_command_with_its_exit_code(tmp_path):
+def test_an_engine_that_cannot_be_reached_is_told_of_and_ends_the_command_with_its_exit_code(
+    caplog,
+):
     """The children that were up already leave."""
 
     async def scenario() -> None:
@@ -293,6 +296,11 @@ def test_an_engine_that_refuses_ends_the_command_with_its_exit_code(tmp_path):
             assert refused.value.exit_code == 4
             assert "127.0.0.1:9" in str(refused.value)
             assert house.children() == []
+            told = [one for one in caplog.records if "event=control.again" in one.getMessage()]
+            # One that is seen at every level of the log: until then nothing else is to be seen.
+            assert [logging.WARNING, logging.INFO, logging.INFO] == [one.levelno for one in told]
+            assert "http://127.0.0.1:9/" in told[0].getMessage()
+            assert "again_s=0.200 left=3" in told[0].getMessage()
 
     asyncio.run(scenario())
 
