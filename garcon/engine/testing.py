@@ -13,10 +13,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
     from garcon.engine.http.server import EngineServer, Settings
+    from garcon.engine.lease import Lease
     from garcon.engine.service.clock import Clock
 
 T = TypeVar("T")
@@ -38,6 +40,7 @@ class Engine:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._server: EngineServer | None = None
+        self._lease: Lease | None = None
         self.url = ""
 
     @property
@@ -48,13 +51,22 @@ class Engine:
         return self._server
 
     def start(self) -> None:
-        """Serve; returns once the engine answers."""
+        """Serve; returns once the engine answers.
+
+        Raises:
+            LeaseTaken: Another engine serves the file.
+        """
         self._thread.start()
         self.url = self.call(self._serve)
 
     async def _serve(self) -> str:
         from garcon.engine.http.server import EngineServer
+        from garcon.engine.lease import Lease
 
+        db = self._settings.db
+        if db != ":memory:":
+            Path(db).absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lease = Lease.acquire(db)
         self._server = EngineServer(self._settings, clock=self._clock)
         return await self._server.start()
 
@@ -68,6 +80,8 @@ class Engine:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_START_S)
             self._loop.close()
+            if self._lease is not None:
+                self._lease.release()
 
     def skip(self, seconds: float, *, now: bool = False) -> None:
         """Let virtual time pass.
@@ -110,6 +124,9 @@ def engine_in_process(
         clock: ``system``, ``virtual`` (stands still until moved) or a clock of your own.
         poll_hold_s: Real seconds that an empty poll waits.
         settings: All settings, in place of ``db`` and ``poll_hold_s``.
+
+    Raises:
+        LeaseTaken: Another engine serves the file.
     """
     from garcon.engine.http.server import Settings
 

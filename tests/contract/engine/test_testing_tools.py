@@ -16,6 +16,7 @@ import pytest
 
 from garcon.engine import pytest_plugin
 from garcon.engine.http.server import EngineServer, Settings
+from garcon.engine.lease import Lease, LeaseTaken
 from garcon.engine.service import skipping
 from garcon.engine.testing import Engine, engine_beside, engine_in_process
 from tests.contract.clients import hung_up
@@ -155,6 +156,18 @@ def test_virtual_time_never_goes_back_over_a_restart(tmp_path: Path) -> None:
         assert swf.names("w", run_id).count("TimerFired") == 2
         times = [event["eventTimestamp"] for event in swf.history("w", run_id)]
         assert times == sorted(times)
+
+
+def test_a_file_is_served_by_one_engine_in_a_test_too(tmp_path: Path) -> None:
+    """Whoever else wants it, here or in another process, is refused; afterwards it is free."""
+    db = str(tmp_path / "new" / "engine.db")
+    with engine_in_process(db=db):
+        with pytest.raises(LeaseTaken, match="served by another engine"), engine_in_process(db=db):
+            pass
+        with pytest.raises(LeaseTaken):
+            Lease.acquire(db)
+    with engine_in_process(db=db) as engine:
+        Swf.prepared(engine)
 
 
 @pytest.mark.parametrize("turns", range(6))
