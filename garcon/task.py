@@ -126,7 +126,8 @@ def contextify(fn: Callable[P, R]) -> Fillable[P, R]:
     `fill(namespace=None, **requirements)` names the context's key for each argument, or a param;
     with a namespace the keys of the result get it as a prefix. The activity goes to an argument
     named `activity`, if there is one. A function with an argument named `context` gets all of it,
-    at the price of an input that holds all of it.
+    at the price of an input that holds all of it. An argument that the function does not have is
+    refused with a `FlowError`.
     """
 
     def fill(namespace: str | None = None, **requirements: str | BaseParam) -> Task:
@@ -139,6 +140,7 @@ def contextify(fn: Callable[P, R]) -> Fillable[P, R]:
 def _filled(fn: Task, namespace: str | None, requirements: Mapping[str, str | BaseParam]) -> Task:
     params = {name: parametrize(value) for name, value in requirements.items()}
     parameters = inspect.signature(fn).parameters
+    _refuse_unknown(fn, params, parameters)
     wants_context = "context" in parameters
 
     def filled(*args: Any, **kwargs: Any) -> Any:
@@ -154,6 +156,25 @@ def _filled(fn: Task, namespace: str | None, requirements: Mapping[str, str | Ba
     if not wants_context:
         _note(filled, requirements=tuple(get_all_requirements(params.values())))
     return filled
+
+
+def _refuse_unknown(
+    fn: Task, params: Mapping[str, BaseParam], parameters: Mapping[str, inspect.Parameter]
+) -> None:
+    """Refuse to fill an argument that the task does not have: its value would go nowhere.
+
+    Raises:
+        FlowError: there is one.
+    """
+    kinds = {name: parameter.kind for name, parameter in parameters.items()}
+    if inspect.Parameter.VAR_KEYWORD in kinds.values():
+        return
+    known = [name for name, kind in kinds.items() if kind is not inspect.Parameter.VAR_POSITIONAL]
+    for name in params:
+        if name not in known:
+            values = ", ".join(one for one in known if one not in ("activity", "context"))
+            told = f"known: {values}" if values else "it takes nothing of the context by name"
+            raise FlowError(f"fill: task {name_of(fn)} has no argument {name!r} ({told})")
 
 
 def _read_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:

@@ -171,6 +171,41 @@ def test_fill_refuses_a_requirement_that_is_no_key_and_no_param() -> None:
         work.fill(item=5)  # type: ignore[arg-type]
 
 
+def test_fill_refuses_an_argument_that_the_task_does_not_have() -> None:
+    """A slip of the pen would otherwise be a None in the middle of the night."""
+
+    @task.decorate()
+    def load(activity: Any, path: Any, limit: Any = 5, *rest: Any, dry: Any = False) -> None: ...
+
+    with pytest.raises(FlowError) as told:
+        load.fill(path="a", limt="b")
+
+    assert "load has no argument 'limt' (known: path, limit, dry)" in str(told.value)
+    load.fill(path="a", limit="b", dry="c", activity="d")  # of this one nothing is taken
+
+
+def test_fill_of_a_task_that_takes_any_name_refuses_none() -> None:
+    """Such a task gets all that was required."""
+
+    @task.contextify
+    def load(**values: Any) -> Any:
+        return values
+
+    assert load.fill(one="a")({"a": 1}) == {"one": 1}
+
+
+def test_fill_refuses_names_of_a_task_that_has_no_arguments() -> None:
+    """There is none to name."""
+
+    @task.contextify
+    def load(activity: Any) -> None: ...
+
+    with pytest.raises(
+        FlowError, match=r"load has no argument 'one' \(it takes nothing of the con"
+    ):
+        load.fill(one="a")
+
+
 def test_fill_function_call_returns_arguments_by_name() -> None:
     """Without a requirement an argument keeps its default, or is None."""
 
