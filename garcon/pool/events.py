@@ -30,8 +30,8 @@ EVENTS: Mapping[str, Event] = {
     "pool.ready": Event("INFO", "All workers are up and tasks are asked for."),
     "pool.stopping": Event(
         "INFO",
-        "TERM or INT came, the execution closed, or the pool cannot go on: running tasks may end, "
-        "no more are taken.",
+        "TERM or INT came, the execution closed, or the pool cannot go on, or not even begin: "
+        "running tasks may end, no more are taken.",
     ),
     "pool.killing": Event(
         "WARNING",

@@ -222,10 +222,9 @@ class Supervisor:
         """The first signal drains; the second one, and only a signal, does not wait."""
         self._stop_signals += 1
         if self._stop_signals == 1:
-            time_s = self._config.drain_timeout_s
-            self._display.note(
-                f"stopping: running tasks have {time_s:g} s to end; a second signal stops at once"
-            )
+            have_s = f"running tasks have {self._config.drain_timeout_s:g} s to end"
+            left = have_s if self._service.work else "no task was taken yet"
+            self._display.note(f"stopping: {left}; a second signal stops at once")
             self._ask_stop()
         elif self._stop_signals == 2:
             self._display.note("stopping at once: running tasks go back to SWF as lost")

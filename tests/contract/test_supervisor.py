@@ -328,6 +328,8 @@ def test_a_stop_while_the_flow_is_imported_is_obeyed_at_once(engine, tmp_path):
             assert await house.ended() == 0
             assert loop.time() - asked_s < 5.0
             assert not any(map(is_alive, zygotes))
+            assert "stopping: no task was taken yet" in house.err.getvalue()
+            assert "running tasks" not in house.err.getvalue()
 
     asyncio.run(scenario())
 
