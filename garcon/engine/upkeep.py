@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from garcon.engine.lease import Lease
+from garcon.engine.store import schema
 from garcon.engine.store.database import Database
 
 _DAY_MS = 86_400_000
@@ -41,6 +42,7 @@ def stats(path: Path) -> Stats:
 
     Raises:
         FileNotFoundError: There is no such file.
+        SchemaError: It is another program's or a newer garcon's, or empty.
         sqlite3.Error: It is no database.
     """
     if not path.is_file():
@@ -52,9 +54,12 @@ def stats(path: Path) -> Stats:
             row = connection.execute(statement).fetchone()
             return int(row[0] or 0)
 
+        version = schema.check(connection)
+        if not version:
+            raise schema.SchemaError("no engine has written to the file")
         page = number("PRAGMA page_size")
         return Stats(
-            version=number("PRAGMA user_version"),
+            version=version,
             domains=number("SELECT count(*) FROM domains"),
             types=number("SELECT count(*) FROM types"),
             open_executions=number("SELECT count(*) FROM executions WHERE close_ms IS NULL"),

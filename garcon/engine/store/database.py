@@ -338,12 +338,14 @@ def _connect(path: str) -> sqlite3.Connection:
     )
     try:
         connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+        # First of all: the journal's mode is written into the file, whosever it is.
+        schema.check(connection)
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("PRAGMA cache_size = -16384")
     except BaseException:
-        # A file that is none of SQLite's says so at the first of them.
+        # A file that is none of SQLite's says so at the first that reads it.
         connection.close()
         raise
     return connection

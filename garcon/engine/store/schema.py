@@ -74,8 +74,8 @@ class SchemaError(Exception):
     """Raised when a file is no engine file or was written by a newer garcon."""
 
 
-def prepare(connection: sqlite3.Connection) -> None:
-    """Bring the file to the present version.
+def check(connection: sqlite3.Connection) -> int:
+    """Look at whose the file is, without changing it; its version, 0 of an empty one.
 
     Raises:
         SchemaError: The file belongs to something else or to a newer engine.
@@ -83,11 +83,20 @@ def prepare(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (owner,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if version > VERSION:
-        raise SchemaError(f"the file has version {version}, this garcon knows {VERSION}")
     if tables and owner != APPLICATION_ID:
         raise SchemaError("the file is a database of another program")
-    for number in range(version, VERSION):
+    if version > VERSION:
+        raise SchemaError(f"the file has version {version}, this garcon knows {VERSION}")
+    return int(version)
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Bring the file to the present version.
+
+    Raises:
+        SchemaError: The file belongs to something else or to a newer engine.
+    """
+    for number in range(check(connection), VERSION):
         _migrate(connection, number)
 
 

@@ -302,14 +302,18 @@ def test_a_foreign_or_newer_file_is_refused_and_left_alone(tmp_path: Path) -> No
     with contextlib.closing(sqlite3.connect(foreign)) as connection:
         connection.execute("CREATE TABLE mine (x)")
         connection.commit()
+    before = foreign.read_bytes()
     with pytest.raises(SchemaError, match="another program"):
         Database(str(foreign))
+    assert foreign.read_bytes() == before
     newer = tmp_path / "newer.db"
     Database(str(newer)).close()
     with contextlib.closing(sqlite3.connect(newer)) as connection:
         connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    before = newer.read_bytes()
     with pytest.raises(SchemaError, match=f"version {VERSION + 1}"):
         Database(str(newer))
+    assert newer.read_bytes() == before
 
 
 @pytest.mark.parametrize("version", range(1, VERSION))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,28 @@ def test_a_file_that_is_none_is_one_line_of_error(tmp_path: Path, words: tuple[s
         1,
         f"garcon: {path}: file is not a database\n",
     )
+
+
+@pytest.mark.parametrize("words", [("stats",), ("prune", "--days", "1")])
+def test_a_file_of_another_program_is_one_line_of_error(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """Which says so, whatever tables it has, and leaves it as it was."""
+    path = tmp_path / "other.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE domains (name)")
+        connection.commit()
+    before = path.read_bytes()
+    refused = garcon_engine(*words, "--db", str(path))
+    text = f"garcon: {path}: the file is a database of another program\n"
+    assert (refused.exit_code, refused.output) == (1, text)
+    assert path.read_bytes() == before
+
+
+def test_an_empty_file_has_nothing_to_count(tmp_path: Path) -> None:
+    """It is told in one line, not as a table that is missing."""
+    path = tmp_path / "empty.db"
+    path.touch()
+    refused = garcon_engine("stats", "--db", str(path))
+    text = f"garcon: {path}: no engine has written to the file\n"
+    assert (refused.exit_code, refused.output) == (1, text)
