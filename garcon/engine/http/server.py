@@ -332,6 +332,9 @@ async def _read(request: BaseRequest) -> bytes:
         if len(body) > _MAX_BODY:
             raise _too_large()
         return body
+    if (request.content_length or 0) > _MAX_BODY:
+        # Known before it comes: nobody is asked for it, nor waited for.
+        raise _too_large()
     transport = request.transport
     cut: asyncio.TimerHandle | None = None
     if transport is not None:

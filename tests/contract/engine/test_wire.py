@@ -92,6 +92,19 @@ def test_a_client_that_waits_for_leave_to_send_its_body_gets_it(engine: Engine) 
         assert line.recv(100).startswith(b"HTTP/1.1 200 OK")
 
 
+@pytest.mark.parametrize("expect", ["", "Expect: 100-continue\r\n"])
+def test_a_body_that_is_said_to_be_too_large_is_not_waited_for(engine: Engine, expect: str) -> None:
+    """Nor asked for: the refusal comes though not a byte of it has."""
+    host, port = engine.url.removeprefix("http://").split(":")
+    head = (
+        f"POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: {SHORT}ListDomains\r\n"
+        f"Content-Length: {(1 << 20) + 1}\r\n{expect}\r\n"
+    )
+    with socket.create_connection((host, int(port)), timeout=20) as line:
+        line.sendall(head.encode())
+        assert line.recv(100).startswith(b"HTTP/1.1 400 ")
+
+
 def test_an_operation_without_result_answers_with_nothing(engine: Engine) -> None:
     """200 and a body of no length."""
     body = b'{"name":"d","workflowExecutionRetentionPeriodInDays":"1"}'
