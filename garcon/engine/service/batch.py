@@ -22,7 +22,7 @@ from garcon.engine.core.draft import (
     Step,
     TellParent,
 )
-from garcon.engine.core.model import Domain, Execution, Kind, Profile, TypeRecord
+from garcon.engine.core.model import DEPRECATED, Domain, Execution, Kind, Profile, TypeRecord
 from garcon.engine.service.registry import TypeKey, TypeKind
 from garcon.engine.store.database import Writes
 
@@ -154,8 +154,11 @@ class Batch:
         return self.type_of(("ActivityType", domain, name, version))
 
     def workflow_type(self, domain: str, name: str, version: str) -> TypeRecord | None:
-        """A workflow type."""
-        return self.type_of(("WorkflowType", domain, name, version))
+        """A workflow type as a start meets it: in a deprecated domain all are deprecated."""
+        record = self.type_of(("WorkflowType", domain, name, version))
+        if record is not None and self.need_domain(domain).status == DEPRECATED:
+            return record._replace(status=DEPRECATED)
+        return record
 
     def mint_run_id(self) -> str:
         """A new run id."""

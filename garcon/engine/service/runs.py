@@ -35,7 +35,7 @@ def start(batch: Batch, given: Given) -> Given:
     record = batch.workflow_type(domain.name, kind["name"], kind["version"])
     if record is None:
         raise unknown_type("WorkflowType", kind)
-    if record.status == DEPRECATED or domain.status == DEPRECATED:
+    if record.status == DEPRECATED:
         text = faults.type_text("WorkflowType", record.name, record.version)
         raise faults.Fault("TypeDeprecatedFault", text)
     settings: dict[str, Any] = {}

@@ -11,7 +11,7 @@ from garcon.engine.core.faults import Fault
 from garcon.engine.service.operations import OPERATIONS
 from garcon.engine.service.tasks import Call
 from garcon.engine.testing import Engine
-from tests.contract.engine.swf import RUN, Swf, client
+from tests.contract.engine.swf import RUN, Swf, client, decide, schedule
 
 KINDS = ("activity", "workflow")
 
@@ -107,6 +107,24 @@ def test_a_deprecated_domain_starts_nothing_of_a_type_taken_back_either(swf: Swf
     assert swf.refusal("start_workflow_execution", **start)[0] == "TypeDeprecatedFault"
     swf.api.undeprecate_domain(name="dom")
     swf.api.start_workflow_execution(**start)
+
+
+def test_what_runs_in_a_deprecated_domain_makes_no_new_executions(swf: Swf) -> None:
+    """Of a type taken back neither: no child, no successor; activities go on."""
+    flow = {"name": "flow", "version": "1"}
+    run_id = swf.start()
+    swf.api.deprecate_domain(name="dom")
+    swf.api.undeprecate_workflow_type(domain="dom", workflowType=flow)
+    swf.api.undeprecate_activity_type(domain="dom", activityType={"name": "act", "version": "1"})
+    child = {"workflowType": flow, "workflowId": "c", **RUN}
+    swf.step(
+        schedule(),
+        decide("StartChildWorkflowExecution", **child),
+        decide("ContinueAsNewWorkflowExecution", **RUN),
+    )
+    for failed in ("StartChildWorkflowExecutionFailed", "ContinueAsNewWorkflowExecutionFailed"):
+        assert swf.last("w", run_id, failed)["cause"] == "WORKFLOW_TYPE_DEPRECATED"
+    assert swf.activity()["activityId"] == "a1"
 
 
 def test_a_type_keeps_the_date_of_its_own_deprecation(swf: Swf) -> None:
