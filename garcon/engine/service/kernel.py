@@ -32,6 +32,8 @@ _DUE_LIMIT: Final = 512
 # Clients that ask at the same time get turns so far apart: more of them share a commit, and a
 # commit costs as much as two requests. One that asks alone never waits.
 _GATHER_S: Final = 0.001
+# Before the end of a function call is told again that could not be kept.
+_AGAIN_S: Final = 1.0
 
 
 class Kernel:
@@ -191,7 +193,13 @@ class Kernel:
                     transitions.lambda_ended(state, batch.now_ms, scheduled_id, event, attributes)
                 )
 
-        self.submit(act).add_done_callback(asyncio.Future.exception)
+        def again(ended: asyncio.Future[Any]) -> None:
+            # The disk is full, say: nobody else would ever tell this end.
+            if ended.exception() is not None and not self._stopping:
+                news = (key, scheduled_id, event, attributes)
+                self._loop.call_later(_AGAIN_S, self.end_lambda, *news)
+
+        self.submit(act).add_done_callback(again)
 
     # -- turns --------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from garcon.engine.core.buckets import AWS_RATES, Rate
 from garcon.engine.http.server import Settings
 from garcon.engine.service import lambdas
 from garcon.engine.service.throttle import load_rates
+from garcon.engine.store.database import Writes
 from garcon.engine.testing import Engine, engine_in_process
 from garcon.engine.upkeep import prune, stats
 from tests.contract.engine.swf import RUN, Swf, client, decide, schedule
@@ -304,6 +306,26 @@ def test_a_function_that_fails_says_why(
     failed = functional.last("w", run_id, "LambdaFunctionFailed")
     assert failed["reason"] == reason
     assert in_details in failed["details"]
+
+
+def test_a_functions_end_that_cannot_be_kept_is_told_again(
+    functional: Swf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full for a moment: nobody else knows of the result."""
+    database = functional.engine.server.world.database
+    commit, refused = database.commit, []
+
+    def full_at_first(writes: Writes) -> None:
+        ends = [text for _, _, text in writes.events if "LambdaFunctionCompleted" in text]
+        if ends and not refused:
+            refused.extend(ends)
+            raise sqlite3.OperationalError("database or disk is full")
+        commit(writes)
+
+    monkeypatch.setattr(database, "commit", full_at_first)
+    run_id, _ = called(functional, "double", input='{"number": 4}')
+    assert refused
+    assert functional.last("w", run_id, "LambdaFunctionCompleted")["result"] == '{"doubled": 8}'
 
 
 def test_a_function_times_out_at_its_own_second(functional: Swf) -> None:
