@@ -272,7 +272,7 @@ class EngineServer:
             raise faults.unknown_operation(name)
         given = check(wire.parse_body(body))
         self.throttle.check(name, given)
-        call = Call(headers.get(_INVOCATION), _alive(request))
+        call = Call(_invocation(headers), _alive(request))
         return await OPERATIONS[name](self.kernel, given, call)
 
     async def _release_polls(self, body: Any) -> dict[str, int]:
@@ -348,6 +348,12 @@ async def _read(request: BaseRequest) -> bytes:
     finally:
         if cut is not None:
             cut.cancel()
+
+
+def _invocation(headers: Mapping[str, str]) -> str | None:
+    """The client's id of the call; one that could not be written down is none."""
+    given = headers.get(_INVOCATION)
+    return given if given is None or given.isascii() else None
 
 
 def _too_large() -> faults.Fault:

@@ -65,5 +65,6 @@ def encode_answer(answer: Any) -> bytes:
 
 
 def encode_fault(fault: faults.Fault) -> bytes:
-    """The body of a fault."""
-    return encode({"__type": fault.kind, "message": fault.message}).encode()
+    """The body of a fault; what a header had that is no Unicode is shown by its codes."""
+    text = encode({"__type": fault.kind, "message": fault.message})
+    return text.encode(errors="backslashreplace")

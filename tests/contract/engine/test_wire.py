@@ -92,6 +92,18 @@ def test_a_client_that_waits_for_leave_to_send_its_body_gets_it(engine: Engine) 
         assert line.recv(100).startswith(b"HTTP/1.1 200 OK")
 
 
+def test_headers_that_are_no_unicode_bring_no_accident(engine: Engine) -> None:
+    """An operation's name is refused as unknown; a call's id is not kept."""
+    status, answer, _ = send(engine, SHORT + "List\xff", b"{}")
+    assert (status, answer["__type"].rpartition("#")[2]) == (400, "UnknownOperationException")
+    swf = Swf.prepared(engine)
+    swf.start()
+    body = json.dumps({"domain": "dom", "taskList": {"name": "decide"}}).encode()
+    odd = {"amz-sdk-invocation-id": "\xff"}
+    status, task, _ = send(engine, SHORT + "PollForDecisionTask", body, **odd)
+    assert (status, task["startedEventId"]) == (200, 3)
+
+
 @pytest.mark.parametrize("expect", ["", "Expect: 100-continue\r\n"])
 def test_a_body_that_is_said_to_be_too_large_is_not_waited_for(engine: Engine, expect: str) -> None:
     """Nor asked for: the refusal comes though not a byte of it has."""
