@@ -17,6 +17,7 @@ from typing import Any, NoReturn, TextIO
 
 import click
 
+from garcon import __version__
 from garcon.engine.usage import INTERRUPTED, OneLineErrors
 from garcon.errors import GarconError
 from garcon.pool import options
@@ -105,7 +106,7 @@ def _end_with_exit_codes(command: click.Command) -> None:
 
 
 @click.group(cls=_Verbs, context_settings=_CONTEXT)
-@click.version_option(package_name="garcon", prog_name="garcon")
+@click.version_option(__version__, prog_name="garcon")
 def main() -> None:
     """Run generator-heavy batch flows on Amazon SWF, or on the engine that comes with garcon."""
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 import click
 import pytest
 
+import garcon
 from garcon.backfill.run import check_activities
 from garcon.backfill.status import OutputLost, tell, write
 from garcon.cli import main
@@ -157,7 +158,7 @@ def test_the_package_can_be_run():
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     assert (0, "") == (ended.returncode, ended.stderr)
-    assert ended.stdout.startswith("garcon, version ")
+    assert ended.stdout == f"garcon, version {garcon.__version__}\n"
 
 
 @pytest.mark.parametrize("words", [(None, "x", None), (None, None, 3)])
