@@ -13,6 +13,8 @@ _NETWORK: Final = frozenset(
     {
         *("nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "afs", "ncpfs", "9p", "ceph"),
         *("lustre", "glusterfs", "fuse.glusterfs", "fuse.sshfs", "fuse.s3fs", "gpfs", "beegfs"),
+        *("fuse.ceph", "fuse.ceph-fuse", "fuse.gcsfuse", "fuse.juicefs", "fuse.rclone"),
+        *("fuse.goofys", "fuse.mount-s3", "fuse.blobfuse2"),
     }
 )
 
