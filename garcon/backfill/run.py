@@ -162,7 +162,7 @@ class Backfill:
         return {**told, "only": only} if only else told
 
     async def _watch(self, desk: Desk, one: Range, run: Run) -> Any:
-        watch = self._watches[run.run_id] = Watch(desk.executions, desk.control, run)
+        watch = self._watches[run.run_id] = Watch(desk, run)
         looking = asyncio.ensure_future(self._look_deeper(desk, one, run))
         try:
             return await watch.wait_closed(

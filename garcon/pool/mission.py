@@ -30,6 +30,7 @@ class Desk:
         control: runs what blocks.
         display: shows what is seen.
         workers: how many workers have a task, and how many there are; None where there is no pool.
+        seen_closed: told the run id of an execution that was seen closed.
     """
 
     flow: FlowDescription
@@ -38,6 +39,7 @@ class Desk:
     control: Control
     display: Display
     workers: Callable[[], tuple[int, int]] | None = None
+    seen_closed: Callable[[str], None] = lambda _: None
 
     @property
     def executions(self) -> Executions:

@@ -16,7 +16,7 @@ from typing import Any
 from garcon.errors import EngineError, ServiceError
 from garcon.log import log_event
 from garcon.pool.display import Report
-from garcon.pool.execution import Executions, Look, Run, default_workflow_id
+from garcon.pool.execution import Look, Run, default_workflow_id
 from garcon.pool.mission import Control, Desk
 from garcon.progress import Counts
 
@@ -75,7 +75,7 @@ class SingleRun:
         started = await patiently(
             desk.control, executions.start_or_join, workflow_id, wanted.input, wanted.priority
         )
-        self._watch = Watch(executions, desk.control, started.run)
+        self._watch = Watch(desk, started.run)
         desk.display.started(started)
         look = await self._watch.wait_closed(desk.display.progress)
         ending = await patiently(desk.control, executions.ending, started.run)
@@ -112,10 +112,9 @@ async def patiently(
 class Watch:
     """One run, looked at until it closes."""
 
-    def __init__(self, executions: Executions, control: Control, run: Run) -> None:
-        """Look at `run`; use `control` for blocking calls."""
-        self._executions = executions
-        self._control = control
+    def __init__(self, desk: Desk, run: Run) -> None:
+        """Look at `run`."""
+        self._desk = desk
         self._run = run
         self._hurry = asyncio.Event()
 
@@ -134,10 +133,11 @@ class Watch:
         """
         loop = asyncio.get_running_loop()
         began_s = seen_s = loop.time()
+        executions = self._desk.executions
         counts: Mapping[str, Counts] = {}
         while True:
             try:
-                look: Look = await self._control(self._executions.look, self._run)
+                look: Look = await self._desk.control(executions.look, self._run)
             except EngineError as error:
                 if not _is_passing(error) or loop.time() - seen_s > PATIENCE_S:
                     raise
@@ -148,6 +148,7 @@ class Watch:
                 counts = look.counts or counts
                 on_progress(counts, seen_s)
                 if look.close_status is not None:
+                    self._desk.seen_closed(self._run.run_id)
                     return Look(look.close_status, counts)
             early = loop.time() - began_s < 2 * LOOK_S
             await self._pause(FIRST_LOOKS_S if early else LOOK_S)

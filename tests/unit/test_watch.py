@@ -69,10 +69,17 @@ def _quick(monkeypatch):
     monkeypatch.setattr(watch, "FIRST_LOOKS_S", 0.0)
 
 
+def desk_of(script: Script, closed: list[str], display: Display | None = None) -> Desk:
+    """Return a desk at which executions are looked at as the script says."""
+    display = display or Display(io.StringIO(), io.StringIO())
+    engine = Engine("url", url="http://x")
+    return _Desk(FLOW, engine, lambda: script, control, display, seen_closed=closed.append)
+
+
 def run(script: Script, wanted: Wanted | None = None) -> tuple[int, str, str]:
     """Return exit code, results and notes of a mission with this script."""
     out, err = io.StringIO(), io.StringIO()
-    desk = _Desk(FLOW, Engine("url", url="http://x"), lambda: script, control, Display(out, err))
+    desk = desk_of(script, [], Display(out, err))
     mission = asyncio.wait_for(SingleRun(wanted or Wanted({})).run(desk), PATIENCE_S)
     return asyncio.run(mission), out.getvalue(), err.getvalue()
 
@@ -166,17 +173,20 @@ def test_an_engine_that_stays_away_ends_the_watch(monkeypatch):
 def test_a_hint_that_the_run_has_closed_hurries_the_next_look(monkeypatch):
     """The pool's own deciders know it first; the command does not wait for its next turn."""
     monkeypatch.setattr(watch, "FIRST_LOOKS_S", 3600.0)
+    closed: list[str] = []
 
     async def scenario() -> Look:
         script = Script(OPEN, Look("COMPLETED", {}))
-        one = Watch(script, control, RUN)
+        one = Watch(desk_of(script, closed), RUN)
         seen = asyncio.Event()
         looking = asyncio.ensure_future(one.wait_closed(lambda *_: seen.set()))
         await seen.wait()
         one.hurry("another run")
         await asyncio.sleep(0)
         assert not looking.done()
+        assert closed == []
         one.hurry("r")
         return await asyncio.wait_for(looking, PATIENCE_S)
 
     assert asyncio.run(scenario()).close_status == "COMPLETED"
+    assert closed == ["r"], "whoever has waited for its decisions is told"
