@@ -76,8 +76,8 @@ REFUSED_S = 20.0
 #: Lists of dead pools that are polled; each has a connection that workers' tasks need too.
 INHERITED_MAX = 4
 
-#: After a stop, the pool's own list is polled until it is empty; no such poll begins later than
-#: this, seconds: on AWS one may last a minute.
+#: After a stop, the runs that are kept are waited for at the pool's own list. Where the pool has no
+#: task in hand, no poll for them begins later than this, seconds: on AWS one may last a minute.
 LAST_POLL_S = 3.0
 
 
@@ -94,6 +94,7 @@ class Deciding:
         on_overdue: Callable[[int], None],
         on_closing: Callable[[str], None],
         on_ending_tasks: Callable[[str], None] = lambda _: None,
+        stays: Callable[[], bool] = lambda: False,
         pace: Pace | None = None,
     ) -> None:
         """Decide for executions of `flow`.
@@ -106,6 +107,8 @@ class Deciding:
             on_overdue: told the slot of a decider that is of no use any more and has to go.
             on_closing: told the run id when an answer that closes it was taken.
             on_ending_tasks: told the run id when one was taken after which tasks of it are to end.
+            stays: whether the pool stays a while after its stop in any case, and a poll that it
+                begins then can be called off.
             pace: bounds what all decisions together schedule a second; None for no bound.
         """
         self._plane = plane
@@ -115,6 +118,7 @@ class Deciding:
         self._on_overdue = on_overdue
         self._on_closing = on_closing
         self._on_ending_tasks = on_ending_tasks
+        self._stays = stays
         self._allowances = Allowances(pace, asyncio.get_running_loop().time)
         self._deciders: dict[int, Decider] = {}
         self._jobs = Jobs()
@@ -122,8 +126,6 @@ class Deciding:
         self._blames: OrderedDict[str, int] = OrderedDict()
         self._inherited = 0
         self._sticky = StickyRuns(identity, own_list(flow.task_list, uuid.uuid4().hex))
-        self._nothing_held = asyncio.Event()
-        self._nothing_held.set()
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
         self._last_number = 0
@@ -135,6 +137,10 @@ class Deciding:
     def adopt(self, flow: FlowDescription) -> None:
         """Decide for `flow` as it is after a reload; its domain is the same."""
         self._flow = flow
+
+    def forget(self, run_id: str) -> None:
+        """Wait for no further decision of a run that was seen closed."""
+        self._sticky.forget(run_id)
 
     # -- deciders -----------------------------------------------------------------------------
 
@@ -248,33 +254,32 @@ class Deciding:
             return
         self._stopping.set()
         self._wake.set()
-        if self._has_own_runs():
+        own = self._sticky.task_list
+        if self._has_own_runs() or any(task.polled == own for task in self._held.values()):
             self._jobs.spawn(self._leave_own_list())
         else:
-            self._journal.let_go(self._sticky.task_list)
+            self._journal.let_go(own)
 
     async def _leave_own_list(self) -> None:
-        """Give back what waits on the list that nobody polls after this pool."""
+        """Give back what comes to the list that nobody polls after this pool.
+
+        A kept run's next decision comes there whenever it is scheduled: when one of its tasks ends,
+        mostly. And the answer that gives a run back leaves one there that was scheduled before.
+        """
         loop = asyncio.get_running_loop()
         until_s = loop.time() + LAST_POLL_S
-        taken = None
-        while taken != self._last_number and await self._holds_nothing(until_s):
-            taken = self._last_number
-            await self._poll(self._sticky.task_list)
-        # Not where this is cancelled, for a stop that does not wait: then the next pool polls it.
-        self._journal.let_go(self._sticky.task_list)
-
-    async def _holds_nothing(self, until_s: float) -> bool:
-        """Wait until every task is answered; return whether it came to that by `until_s`.
-
-        Each answer may leave a decision behind that was scheduled before it came.
-        """
-        left_s = until_s - asyncio.get_running_loop().time()
-        try:
-            await asyncio.wait_for(self._nothing_held.wait(), max(0.0, left_s))
-        except asyncio.TimeoutError:
-            return False
-        return True
+        stayed = True
+        while stayed or loop.time() < until_s:
+            # As it is before the poll, for that finds only what was scheduled by its end.
+            stayed, taken, was_idle = self._stays(), self._last_number, not self._held
+            if not await self._poll(self._sticky.task_list):
+                break
+            is_empty = was_idle and taken == self._last_number
+            if is_empty and not self._awaits_runs(soon=not stayed):
+                break
+        if not self._awaits_runs():
+            self._journal.let_go(self._sticky.task_list)
+        # Else the next pool on the host polls it, as where this is cancelled: a stop in a hurry.
 
     @property
     def held(self) -> int:
@@ -302,6 +307,9 @@ class Deciding:
 
     def _has_own_runs(self) -> bool:
         return self._sticky.has_runs(asyncio.get_running_loop().time())
+
+    def _awaits_runs(self, *, soon: bool = False) -> bool:
+        return self._sticky.awaits_runs(asyncio.get_running_loop().time(), soon=soon)
 
     def _has_room(self) -> bool:
         return any(one.queued < QUEUE_A_DECIDER for one in self._usable())
@@ -356,9 +364,8 @@ class Deciding:
         is_kept = self._sticky.take(task.run_id, head, task.polled, task.taken_at_s)
         # From here on nothing can fail before it is handled: what is held is answered.
         self._held[task.number] = task
-        self._nothing_held.clear()
         self._journal.hold_decision(task.token)
-        if is_kept:
+        if is_kept and not self._stopping.is_set():
             own = OwnList(self._sticky.task_list, self._flow.domain, self._flow.task_list)
             self._journal.hold_list(own)
             log_event(logger, logging.INFO, "run.kept", **task.fields, list=own.name)
@@ -406,8 +413,7 @@ class Deciding:
                 self._on_ending_tasks(task.run_id)
         self._held.pop(task.number, None)
         self._journal.let_go(task.token)
-        if not self._held:
-            self._nothing_held.set()
+        self._wake.set()  # a run that was given back may have left a decision on the own list
 
     async def _decided(self, task: DecisionTask, decider: Decider | None) -> Decision:
         if decider is None:
@@ -455,7 +461,8 @@ class Deciding:
         """Return what every answer to `task` says beside its decisions."""
         is_shard = is_shard_type(task.head["workflowType"]["name"])
         home = self._flow.shard_list if is_shard else self._flow.task_list
-        of_list = self._sticky.members(task.run_id, task.polled, home, gives_back=gives_back)
+        now_s = asyncio.get_running_loop().time()
+        of_list = self._sticky.members(task.run_id, task.polled, home, now_s, gives_back=gives_back)
         return {"taskToken": task.token, **of_list}
 
     async def _ask_again(self, task: DecisionTask, *, blames_run: bool) -> None:

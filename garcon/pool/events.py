@@ -176,9 +176,11 @@ EVENTS: Mapping[str, Event] = {
     "credentials.not_renewed": Event(
         "WARNING", "AWS credentials could not be renewed; the present ones are used up."
     ),
-    # What a dead pool of this host left.
+    # What another pool of this host left.
     "journal.found": Event(
-        "WARNING", "A pool died with tasks in hand, or a list of its own; this one answers for it."
+        "WARNING or INFO",
+        "A pool died with tasks in hand, and this one answers for it; INFO where all that was left "
+        "is the list of a pool, which may have been stopped in order.",
     ),
     "journal.refused": Event("INFO", "SWF knew one of a dead pool's tasks no more."),
     "journal.kept": Event(

@@ -1,10 +1,10 @@
-"""What a pool does first: answer for the pools of this host that died with tasks in hand.
+"""What a pool does first: answer for the pools of this host that left something behind.
 
 Their journals say what they held. An activity task is failed as lost, so that its instance is
 scheduled anew at once; a decision task gets the 0-second timer, so that the run is decided again;
 a poll that was under way is asked again under its own id, since the engine may have given it a
 task that nobody has seen, and that goes back unrun; and the list that was its alone is polled, or
-the runs that came there would each wait for its schedule-to-start. Law: a journal is removed only
+the runs that come there would each wait for its schedule-to-start. Law: a journal is removed only
 after everything in it was answered; an answer that comes too late or twice changes nothing.
 """
 
@@ -63,9 +63,11 @@ async def _answer(
     plane: DataPlane, orphan: OrphanedTasks, inherit: Callable[[OwnList], None]
 ) -> None:
     holdings = orphan.holdings
+    # A list alone is also left by a pool that was stopped in order, beside others.
+    died = holdings.activities or holdings.decisions or holdings.polls
     log_event(
         logger,
-        logging.WARNING,
+        logging.WARNING if died else logging.INFO,
         "journal.found",
         path=orphan.path,
         activities=len(holdings.activities),

@@ -168,7 +168,7 @@ class Service:
         """Begin to take work."""
         self._jobs.spawn(answer_for_the_dead(plane, engine.key, self._inherit))
         dispatcher = self._dispatcher = self._new_dispatcher(plane, journal, flow)
-        deciding = self._deciding = self._new_deciding(plane, journal, flow, self._pace(engine))
+        deciding = self._deciding = self._new_deciding(engine, plane, journal, flow)
         self._desk = Desk(
             flow,
             engine,
@@ -176,6 +176,7 @@ class Service:
             self._control,
             self._display,
             dispatcher.count_workers,
+            deciding.forget,
         )
         self.work = Work(engine, flow, plane, dispatcher, deciding)
         for child in self._waiting.values():
@@ -203,9 +204,10 @@ class Service:
         )
 
     def _new_deciding(
-        self, plane: DataPlane, journal: Journal, flow: FlowDescription, pace: Pace | None
+        self, engine: client.Engine, plane: DataPlane, journal: Journal, flow: FlowDescription
     ) -> Deciding:
         assert self._dispatcher is not None
+        ends_polls = engine.kind != "aws"
         return Deciding(
             plane,
             journal,
@@ -214,7 +216,8 @@ class Service:
             on_overdue=self._on_overdue,
             on_closing=self._on_closing,
             on_ending_tasks=self._dispatcher.ask_after,
-            pace=pace,
+            stays=lambda: ends_polls and self.held > 0,
+            pace=self._pace(engine),
         )
 
     def _inherit(self, own: OwnList) -> None:

@@ -5,12 +5,17 @@ SWF can send the next decisions of a run to a list of this pool's own, for as lo
 in time; else they go back to the list where the run began. A run is kept here only once another
 pool was seen deciding it while this one was at work, so that a pool by itself never has a second
 list to poll; and never for long on that word, for the other pool may have gone since. It is given
-back then, and kept again by whoever sees another's decision. Pure: times are told. Law: a pool that
-leaves asks for no run, and gives back those it has.
+back then, and kept again by whoever sees another's decision. Pure: times are told.
+
+SWF chooses a decision's list when it schedules it, which may be while the one before is in hand. So
+the first decision after a change of the list may come over the old one still. Law: the own list is
+wanted for as long as a decision can come there; a pool that leaves asks for no run, and gives back
+those it has.
 """
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +33,9 @@ GIVE_BACK_S = 60.0
 
 #: One that was answered with its end is heard of again only if SWF did not take that, seconds.
 CLOSED_S = 10.0
+
+#: A pool that leaves waits for no decision once it has had none of a kept run for so long, seconds.
+QUIET_S = 10.0
 
 #: Runs that are kept; the longest unheard goes first.
 RUNS_MAX = 1_000
@@ -56,6 +64,8 @@ class StickyRuns:
         self._identity = identity
         self._since_s: float | None = None
         self._until_s: OrderedDict[str, float] = OrderedDict()
+        self._given_back_until_s = -math.inf
+        self._heard_s = -math.inf
 
     def inherit(self, task_list: str) -> None:
         """Keep the runs whose decisions come over the own list of a pool that is no more."""
@@ -70,17 +80,21 @@ class StickyRuns:
             task_list: the list that was polled.
             now_s: any clock that only goes forward.
         """
+        until_s = self._until_s.pop(run_id, now_s)
+        is_kept = until_s - now_s > GIVE_BACK_S
+        if is_kept:
+            self._heard_s = now_s
         if task_list == self.task_list:
-            until_s = self._until_s.pop(run_id, now_s)
-            if until_s - now_s > GIVE_BACK_S:
+            if is_kept:
                 self._keep(run_id, until_s)  # heard of, which is no news of others
             return False
-        # On another list: an override that there was is over, for it was not taken in time.
-        self._until_s.pop(run_id, None)
         is_shared = task_list in self._inherited or self._was_decided_elsewhere(head)
         self._note_begin(head)
         if is_shared:
+            self._heard_s = now_s
             self._keep(run_id, now_s + KEPT_S + GIVE_BACK_S)
+        elif is_kept and not _was_missed(head):
+            self._keep(run_id, until_s)  # scheduled before the answer that keeps its run
         return is_shared
 
     def closed(self, run_id: str, now_s: float) -> None:
@@ -88,34 +102,58 @@ class StickyRuns:
         if run_id in self._until_s:
             self._keep(run_id, min(self._until_s[run_id], now_s + CLOSED_S))
 
+    def forget(self, run_id: str) -> None:
+        """Keep a run no longer that is known to be closed, whoever has answered so."""
+        self._until_s.pop(run_id, None)
+
     def has_runs(self, now_s: float) -> bool:
-        """Whether any run is kept, so that the own list has to be polled."""
+        """Whether any run may come to the own list, so that it has to be polled."""
         for run_id in [one for one, until_s in self._until_s.items() if until_s <= now_s]:
             del self._until_s[run_id]
-        return bool(self._until_s)
+        return bool(self._until_s) or now_s < self._given_back_until_s
+
+    def awaits_runs(self, now_s: float, *, soon: bool = False) -> bool:
+        """Whether a kept run is open, so that a decision may yet be scheduled for this pool alone.
+
+        That of a run which was given back or closed waits already, if there is one at all.
+
+        Args:
+            now_s: as in `take`.
+            soon: only while kept runs are being decided: the next decision cannot be far.
+        """
+        is_far = now_s - self._heard_s >= QUIET_S
+        open_until = (until_s - now_s > CLOSED_S for until_s in self._until_s.values())
+        return not (soon and is_far) and any(open_until)
 
     def __len__(self) -> int:
         """Return how many runs are kept."""
         return len(self._until_s)
 
-    def members(self, run_id: str, polled: str, home: str, *, gives_back: bool) -> dict[str, Any]:
+    def members(
+        self, run_id: str, polled: str, home: str, now_s: float, *, gives_back: bool
+    ) -> dict[str, Any]:
         """Return what an answer says of the list of the run's next decisions.
 
         Args:
             run_id: the run.
             polled: the list that its decision came from.
             home: the list of its kind that every pool polls.
+            now_s: as in `take`.
             gives_back: any pool is to have the next decision.
         """
-        if gives_back:
-            self._until_s.pop(run_id, None)
-        if run_id not in self._until_s:
-            is_common = polled != self.task_list and polled not in self._inherited
-            return {} if is_common else {"taskList": {"name": home}}
-        return {
-            "taskList": {"name": self.task_list},
-            "taskListScheduleToStartTimeout": str(WAIT_S),
-        }
+        is_kept = run_id in self._until_s
+        if is_kept and not gives_back:
+            return {
+                "taskList": {"name": self.task_list},
+                "taskListScheduleToStartTimeout": str(WAIT_S),
+            }
+        is_common = polled != self.task_list and polled not in self._inherited
+        if is_common and not is_kept:
+            return {}
+        self._until_s.pop(run_id, None)
+        # A decision that was scheduled before this answer waits so long for this pool alone.
+        self._given_back_until_s = now_s + WAIT_S
+        return {"taskList": {"name": home}}
 
     def _keep(self, run_id: str, until_s: float) -> None:
         self._until_s[run_id] = until_s
@@ -139,6 +177,11 @@ class StickyRuns:
         began = _began(head, -1, head.get("startedEventId"))
         if self._since_s is None and began is not None:
             self._since_s = began[1]
+
+
+def _was_missed(head: Mapping[str, Any]) -> bool:
+    """Whether a decision was not taken in time since the last one, which ends an override."""
+    return any(one["eventType"] == "DecisionTaskTimedOut" for one in head.get("events", ()))
 
 
 def _began(head: Mapping[str, Any], place: int, event_id: Any) -> tuple[str | None, float] | None:

@@ -149,3 +149,26 @@ def test_a_pool_that_is_stopped_gives_its_runs_back(place):
 
     assert len(list(of_type(events, "DecisionTaskTimedOut"))) <= 1
     assert keeper.pid not in deciders_of(events)[-6:]
+
+
+def test_the_next_pool_of_the_host_takes_a_run_that_a_stopped_one_could_not_give_back(place):
+    """Its decision was not there yet when that one left, and nobody else polls that list."""
+    pools = two_pools(place)
+    with place.client() as client:
+        work = Work(client)
+        work.fail(30)
+        token = work.take()
+        turns = deciders_of(work.events())
+        assert len(set(turns)) == 2, "the pools never took turns"
+        keeper = next(pool for pool in pools if pool.pid == turns[-1])
+        keeper.process.send_signal(signal.SIGTERM)
+        assert 0 == keeper.wait()
+        heir = place.start_pool(FLOW, "--log-level", "info", procs=1)
+        heir.wait_for_text("event=journal.found")
+        heir.wait_for_text("event=pool.ready")
+
+        client.respond_activity_task_failed(taskToken=token, reason="once more")
+        events = work.complete()
+
+    assert not list(of_type(events, "DecisionTaskTimedOut"))
+    assert heir.pid in deciders_of(events)[len(turns) :]

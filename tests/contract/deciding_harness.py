@@ -41,6 +41,8 @@ class Pool:
         self.journal = Journal("test", folder)
         self.overdue: list[int] = []
         self.closing: list[str] = []
+        #: Whether the pool stays for its tasks when it is told to stop.
+        self.stays = False
         self.deciding = Deciding(
             self.plane,
             self.journal,
@@ -48,6 +50,7 @@ class Pool:
             "host:1",
             on_overdue=self.overdue.append,
             on_closing=self.closing.append,
+            stays=lambda: self.stays,
             pace=pace,
         )
         self.peers: list[Peer] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 from collections.abc import Callable, Coroutine
@@ -13,7 +14,7 @@ import pytest
 
 from garcon.client import Engine
 from garcon.engine.testing import engine_in_process
-from garcon.pool import recovery
+from garcon.pool import deciding, recovery
 from garcon.pool.dataplane import DataPlane
 from garcon.pool.journal import Journal, OwnList
 from tests.acceptance.harness import read_history, swf_client
@@ -209,8 +210,9 @@ def test_a_poll_that_a_broken_disk_has_garbled_keeps_nobody_from_the_others(runt
         assert list(runtime.iterdir()) == []
 
 
-def test_the_list_of_a_dead_pool_alone_is_taken_on(runtime):
-    """With nothing else in its hands as well: its runs' next decisions come there."""
+def test_the_list_of_a_dead_pool_alone_is_taken_on(runtime, caplog):
+    """With nothing else in its hands as well, which is no accident: decisions come there."""
+    caplog.set_level(logging.INFO, "garcon")
     with engine_in_process() as engine:
         place = Place(engine.url)
         own = OwnList("flow.mark", DOMAIN, LIST)
@@ -218,6 +220,8 @@ def test_the_list_of_a_dead_pool_alone_is_taken_on(runtime):
 
         assert place.recover() == [own]
 
+        (record,) = (one for one in caplog.records if "journal.found" in one.getMessage())
+        assert record.levelname == "INFO"
         assert list(runtime.iterdir()) == []
         assert place.recover() == []
 
@@ -331,26 +335,30 @@ def test_a_journal_stays_while_the_engine_is_away_and_is_answered_by_the_next_po
         assert list(runtime.iterdir()) == []
 
 
+def leave_a_run(url: str, tmp_path) -> Histories:
+    """Start a run whose decision waits on the list of a dead pool alone, for an hour."""
+    histories = Histories(url)
+    client = histories.client
+    client.register_domain(name=DOMAIN, workflowExecutionRetentionPeriodInDays="1")
+    client.register_workflow_type(domain=DOMAIN, name="gated", version="1.0")
+    histories.start("gated", gated(tmp_path))
+    task = client.poll_for_decision_task(domain=DOMAIN, taskList={"name": "gated"})
+    client.respond_decision_task_completed(
+        taskToken=task["taskToken"],
+        taskList={"name": "gated.dead"},
+        taskListScheduleToStartTimeout="3600",
+    )
+    client.signal_workflow_execution(domain=DOMAIN, workflowId="started-by-hand", signalName="s")
+    own = OwnList("gated.dead", DOMAIN, "gated")
+    dead_pool(Engine("url", url=url), lambda journal: journal.hold_list(own))
+    return histories
+
+
 def test_a_run_that_came_to_a_dead_pool_alone_goes_on_at_once(tmp_path):
     """Its decision waits on a list that only the dead one polled: here for an hour."""
     (tmp_path / "gate").touch()
     with engine_in_process() as engine:
-        histories = Histories(engine.url)
-        client = histories.client
-        client.register_domain(name=DOMAIN, workflowExecutionRetentionPeriodInDays="1")
-        client.register_workflow_type(domain=DOMAIN, name="gated", version="1.0")
-        histories.start("gated", gated(tmp_path))
-        task = client.poll_for_decision_task(domain=DOMAIN, taskList={"name": "gated"})
-        client.respond_decision_task_completed(
-            taskToken=task["taskToken"],
-            taskList={"name": "gated.dead"},
-            taskListScheduleToStartTimeout="3600",
-        )
-        client.signal_workflow_execution(
-            domain=DOMAIN, workflowId="started-by-hand", signalName="s"
-        )
-        own = OwnList("gated.dead", DOMAIN, "gated")
-        dead_pool(Engine("url", url=engine.url), lambda journal: journal.hold_list(own))
+        leave_a_run(engine.url, tmp_path)
 
         async def scenario() -> None:
             async with a_house(config(engine.url)) as house:
@@ -359,3 +367,43 @@ def test_a_run_that_came_to_a_dead_pool_alone_goes_on_at_once(tmp_path):
                 assert await house.ended() == 0
 
         asyncio.run(scenario())
+
+
+def test_a_run_is_given_back_by_a_pool_that_is_stopped_long_before_its_task_ends(
+    tmp_path, monkeypatch, runtime
+):
+    """The decision upon that end comes to this pool alone: it is taken as the pool leaves."""
+    monkeypatch.setattr(deciding, "LAST_POLL_S", 0.0)
+    polled: list[str] = []
+    poll = deciding.Deciding._poll
+
+    async def noted(self: deciding.Deciding, task_list: str) -> bool:
+        polled.append(task_list)
+        return await poll(self, task_list)
+
+    monkeypatch.setattr(deciding.Deciding, "_poll", noted)
+    with engine_in_process() as engine:
+        histories = leave_a_run(engine.url, tmp_path)
+
+        async def scenario() -> None:
+            async with a_house(config(engine.url)) as house:
+                await house.until((tmp_path / "started-0").exists, "its first task")
+                await house.until((tmp_path / "started-1").exists, "its second task")
+                before = len(polled)
+                os.kill(os.getpid(), signal.SIGTERM)
+                await house.until(lambda: len(polled) > before + 2, "polls of its own list")
+                (tmp_path / "gate").touch()
+                assert await house.ended() == 0
+
+        asyncio.run(scenario())
+
+        events = histories.events()
+        names = [
+            event["decisionTaskScheduledEventAttributes"]["taskList"]["name"]
+            for event in events
+            if event["eventType"] == "DecisionTaskScheduled"
+        ]
+        assert len({*names, "gated", "gated.dead"}) == 3, "one list is the pool's own"
+        assert names[-1] == "gated", names
+        assert "DecisionTaskTimedOut" not in [event["eventType"] for event in events]
+        assert list(runtime.iterdir()) == []

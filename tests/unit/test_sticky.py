@@ -8,6 +8,7 @@ from garcon.pool.sticky import (
     CLOSED_S,
     GIVE_BACK_S,
     KEPT_S,
+    QUIET_S,
     RUNS_MAX,
     WAIT_S,
     StickyRuns,
@@ -51,12 +52,15 @@ def at_work(since_s: float = 100.0) -> StickyRuns:
     return sticky
 
 
-def words(sticky: StickyRuns, polled: str = COMMON, gives_back: bool = False) -> dict:
+def words(
+    sticky: StickyRuns, polled: str = COMMON, now_s: float = 0.0, gives_back: bool = False
+) -> dict:
     """Return what an answer says of the list."""
-    return sticky.members("r", polled, COMMON, gives_back=gives_back)
+    return sticky.members("r", polled, COMMON, now_s, gives_back=gives_back)
 
 
 STICK = {"taskList": {"name": OWN}, "taskListScheduleToStartTimeout": str(WAIT_S)}
+HOME = {"taskList": {"name": COMMON}}
 
 
 @pytest.mark.parametrize(
@@ -114,21 +118,81 @@ def test_a_run_that_came_back_to_the_common_list_is_no_longer_kept():
     sticky = at_work()
     sticky.take("r", head(THEIRS, 150.0, 160.0), COMMON, 0.0)
 
-    sticky.take("r", head(OURS, 160.0, 170.0), COMMON, 1.0)
+    page = head(OURS, 160.0, 170.0)
+    page["events"].insert(1, {"eventId": 7, "eventType": "DecisionTaskTimedOut"})
+    sticky.take("r", page, COMMON, 1.0)
 
     assert {} == words(sticky)
     assert not sticky.has_runs(1.0)
 
 
-def test_a_pool_that_leaves_gives_its_runs_back():
-    """One that is on its list goes to the common one; one that is not there yet stays."""
+def test_a_run_is_kept_over_the_decision_that_was_scheduled_before_it_was():
+    """That comes over the common list still, and the ones after it do not."""
     sticky = at_work()
     sticky.take("r", head(THEIRS, 150.0, 160.0), COMMON, 0.0)
-    assert {} == words(sticky, COMMON, gives_back=True)
+    assert STICK == words(sticky)
 
+    assert not sticky.take("r", head(OURS, 160.0, 170.0), COMMON, 1.0)
+
+    assert STICK == words(sticky, COMMON, 1.0)
+    assert sticky.awaits_runs(1.0)
+
+
+@pytest.mark.parametrize("polled", [COMMON, OWN])
+def test_a_pool_that_leaves_gives_its_runs_back(polled):
+    """By name also where the decision came over the common list: SWF may know of the own one."""
+    sticky = at_work()
+    sticky.take("r", head(THEIRS, 150.0, 160.0), COMMON, 0.0)
+    assert STICK == words(sticky)
+    sticky.take("r", head(OURS, 160.0, 170.0), polled, 1.0)
+
+    assert HOME == words(sticky, polled, 1.0, gives_back=True)
+
+    assert not sticky.awaits_runs(1.0)
+    assert {} == words(sticky, COMMON, 2.0, gives_back=True), "it is back"
+
+
+def test_the_own_list_is_polled_for_the_decision_that_was_scheduled_before_its_run_was_given_back():
+    """Nobody else would take it; it waits there as long as any."""
+    sticky = at_work()
+    sticky.take("r", head(THEIRS, 150.0, 160.0), COMMON, 0.0)
     sticky.take("r", head(OURS, 160.0, 170.0), OWN, 1.0)
-    assert {"taskList": {"name": COMMON}} == words(sticky, OWN, gives_back=True)
-    assert not sticky.has_runs(1.0)
+
+    assert HOME == words(sticky, OWN, 3.0, gives_back=True)
+
+    assert sticky.has_runs(3.0 + WAIT_S - 0.1)
+    assert not sticky.has_runs(3.0 + WAIT_S)
+    assert 0 == len(sticky)
+    assert not sticky.take("r", head(OURS, 170.0, 180.0), OWN, 4.0)
+    assert HOME == words(sticky, OWN, 4.0)
+
+
+def test_runs_that_are_open_and_kept_are_awaited():
+    """Those that were closed or given back have their next decision already, or none."""
+    sticky = at_work()
+    assert not sticky.awaits_runs(0.0)
+    sticky.take("r", head(THEIRS, 150.0, 160.0), COMMON, 0.0)
+    assert sticky.awaits_runs(0.0)
+
+    sticky.closed("r", 1.0)
+
+    assert not sticky.awaits_runs(1.0)
+    assert sticky.has_runs(1.0)
+    sticky.take("r", head(THEIRS, 150.0, 160.0), COMMON, 2.0)
+    assert sticky.awaits_runs(2.0)
+    sticky.forget("r")
+    assert not sticky.awaits_runs(2.0)
+    sticky.forget("never kept")
+
+
+def test_a_decision_is_near_while_kept_runs_are_being_decided():
+    """After a quiet time nobody can say when the next one is scheduled."""
+    sticky = at_work()
+    for now_s, polled in ((0.0, COMMON), (30.0, OWN)):
+        sticky.take("r", head(THEIRS, 150.0, 160.0), polled, now_s)
+        assert sticky.awaits_runs(now_s + QUIET_S - 0.1, soon=True)
+        assert not sticky.awaits_runs(now_s + QUIET_S, soon=True)
+        assert sticky.awaits_runs(now_s + QUIET_S)
 
 
 def test_the_own_list_is_polled_only_while_a_kept_run_may_come():
@@ -159,8 +223,8 @@ def test_a_run_is_given_back_when_nobody_else_was_seen_for_long():
 
     sticky.take("r", head(OURS, 170.0, 180.0), OWN, KEPT_S)
 
-    assert {"taskList": {"name": COMMON}} == words(sticky, OWN)
-    assert not sticky.has_runs(KEPT_S)
+    assert HOME == words(sticky, OWN, KEPT_S)
+    assert not sticky.has_runs(KEPT_S + WAIT_S)
     sticky.take("r", head(OURS, 180.0, 190.0), COMMON, KEPT_S + 1)
     assert {} == words(sticky)
 
@@ -172,10 +236,9 @@ def test_the_kept_runs_are_bounded():
         sticky.take(f"r-{number}", head(THEIRS, 150.0, 160.0), COMMON, 0.0)
 
     assert RUNS_MAX == len(sticky)
-    assert {} == sticky.members("r-0", COMMON, COMMON, gives_back=False)
+    assert {} == sticky.members("r-0", COMMON, COMMON, 0.0, gives_back=False)
     sticky.take("r-0", head(OURS, 160.0, 170.0), OWN, 1.0)
-    told = sticky.members("r-0", OWN, COMMON, gives_back=False)
-    assert {"taskList": {"name": COMMON}} == told
+    assert HOME == sticky.members("r-0", OWN, COMMON, 1.0, gives_back=False)
 
 
 def test_the_name_of_the_own_list_fits():
@@ -193,4 +256,4 @@ def test_runs_that_come_over_a_dead_pool_s_list_are_kept():
 
     assert STICK == words(sticky, "flow.dead")
     assert sticky.has_runs(0.0)
-    assert {"taskList": {"name": COMMON}} == words(sticky, "flow.dead", gives_back=True)
+    assert HOME == words(sticky, "flow.dead", gives_back=True)
