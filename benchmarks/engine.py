@@ -6,9 +6,10 @@ Answers with ratios of runs that took turns, because absolute figures tell more 
 poll + complete against an empty server of the same library, at three sizes of domain; against
 moto's server; start-up and memory with 100,000 closed activities; the CPU of 1,000 waiting polls.
 One client alone cannot ask an engine faster than it asks the empty server; so moto is measured by
-one client, and by sixteen at once as a pool would be. The lean client writes bytes and reads them;
-the pool's own one (aiohttp, signed requests) is measured beside it. moto's server needs flask,
-which is no dependency of garcon: ``pip install 'moto[server,swf]'``.
+one client, and by sixteen at once as a pool would be. One client is measured twice: as one that
+writes bytes and reads them, which is the most that can be asked of a server, and as the pool's own
+lean one (aiohttp, signed requests). moto's server needs flask, which is no dependency of garcon:
+``pip install 'moto[server,swf]'``.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if not __package__:  # run as a file: what it imports lies in the folder above i
 from benchmarks import _lean as lean
 from benchmarks._report import Report
 
-RUNS = 11
+RUNS = 21
 #: Activities of one timed run.
 EACH = 300
 #: How many of moto's activities are worked off: it needs seconds for each hundred.
@@ -90,7 +91,7 @@ def sizes(report: Report, folder: Path, wanted: tuple[int, ...], runs: int) -> N
         for size, url in urls.items():
             lean.prepare(url)
             fill(url, "fill", size)
-        for who, work in (("one client", lean.work), ("the pool's own client", lean.work_as_pool)):
+        for who, work in (("bytes", lean.work), ("the pool's client", lean.work_as_pool)):
             beside_each_other(report, who, work, empty_url, urls, runs)
         memory = memory_mb(served[wanted[-1]][1])
         report.add(f"memory at {wanted[-1]:,}", "MB", [memory], 150.0, at_most=True)
@@ -196,7 +197,7 @@ def main() -> int:
         sizes(report, folder, SIZES[:2] if told.quick else SIZES, 5 if told.quick else RUNS)
         waiting_polls(report, folder, 1_000)
         if not told.no_moto:
-            against_moto(report, 100, 3, 20.0)
+            against_moto(report, 100, 7, 20.0)
             if not told.quick:
                 against_moto(report, 3_000, 3, 200.0)
     return int(report.show() > 0)
